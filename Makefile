@@ -1,0 +1,56 @@
+# Works with GNU make 3.81 (macOS) and newer. `make` alone lists the targets.
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Extra arguments for a target's command: make test ARGS='-k claim'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench chaos scale constraints build clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+install: $(INSTALLED) ## Make .venv and install everything into it
+
+$(INSTALLED): pyproject.toml constraints.txt .ci/install
+	@PYTHON='$(PYTHON)' .ci/install
+	@touch $@
+
+demo: install ## See it work: embedded PostgreSQL, sample rows, several runners at once
+	@$(BIN)/backfill demo $(ARGS)
+
+test: install ## Run every test (ARGS='-k name' for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## Lint, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: install ## Put the code into the project's format and fix what can be fixed
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: install ## Measure rows a second against a plain hand-written loop
+	@$(BIN)/python -m tests.bench.throughput $(ARGS)
+
+chaos: install ## Kill random runners during a long run and compare the end state
+	@$(BIN)/python -m tests.bench.chaos $(ARGS)
+
+scale: install ## Measure the cost of a claim at 10 thousand, 1 million and 5 million jobs
+	@$(BIN)/python -m tests.bench.scale $(ARGS)
+
+build: install ## Build the wheel and the source archive into dist/
+	@$(BIN)/uv build --quiet --out-dir dist
+
+constraints: install ## Pin the newest versions that fit into constraints.txt
+	@rm -f uv.lock
+	@$(BIN)/uv lock --quiet --upgrade
+	@$(BIN)/uv export --quiet --frozen --no-hashes --no-header --no-annotate --no-emit-project \
+		--all-extras --output-file constraints.txt >/dev/null
+	@rm -f uv.lock
+
+clean: ## Remove .venv, builds and caches
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find runner tests migrations -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

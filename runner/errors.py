@@ -1,0 +1,84 @@
+"""What can go wrong, for users (`BackfillError`) and for rows (`Skip`, `NothingFound`, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every `backfill` command; documented in `docs/exit-codes.md`."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    FAILED_ITEMS = 3
+    PAUSED = 4
+    UNREACHABLE = 5
+    CANCELLED = 6
+    INTERRUPTED = 130
+
+
+class BackfillError(Exception):
+    """An error shown to the user as one line: what happened, to what, and what to do next."""
+
+    exit_code: ExitCode = ExitCode.ERROR
+
+
+class UsageError(BackfillError):
+    """The command, an option or a setting can't be used as given."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DatabaseUnreachable(BackfillError):
+    """No connection to the database could be had, or it was lost for longer than we wait."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class RowOutcome(Exception):
+    """Base of what a computation raises to end one row other than with a result."""
+
+
+class Skip(RowOutcome):
+    """The row is not a subject after all; it is finished as `skipped` with this reason."""
+
+
+class NothingFound(RowOutcome):
+    """The computation ran and found nothing; the row is finished as `nothing_found`.
+
+    `result`, where given, is handed to the task's apply function like any other result.
+    """
+
+    def __init__(self, reason: str, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.result = result
+
+
+class Permanent(RowOutcome):
+    """Trying again can't help; the row is `failed` at once.
+
+    `code` is a short stable word that failures are grouped by, such as `http_404`.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Retry(RowOutcome):
+    """The attempt failed and another may succeed.
+
+    `after` is seconds to wait at least (a server's Retry-After); without it the task's backoff
+    decides. With `counts=False` (throttling) the attempt is not held against the row.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, after: float | None = None, counts: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.after = after
+        self.counts = counts

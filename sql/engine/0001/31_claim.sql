@@ -1,0 +1,166 @@
+-- pgbackfill, engine: claim
+--
+-- One short transaction. A process remembers where its last claim ended (p_after, p_due_after) and
+-- says so, which bounds the index scans from below: without that, each claim reads past the dead
+-- index entries of every job claimed since the last vacuum. Now and then, and whenever it finds
+-- nothing, it asks from the start again, for what came to stand behind it.
+--
+-- Indexes: job_due, job_fresh, job_solo, each by equality on (task, lane) and a bound on the third
+-- column; sweep, run, runner, task by primary key; the needs view by its native key.
+-- Lock order: runner row (key share: see 33_runners.sql), run row (only where the run has a limit), then job rows (skip locked), so that a
+-- claim never waits for a job.
+
+create function backfill.inputs(p_task text, p_keys text[])
+returns table (key text, revision text, input jsonb)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return query execute format(
+        'select n.key, n.revision, to_jsonb(n) - ''native_key'' from backfill.%I n '
+        'where n.native_key = any (array(select u.key::%s from unnest($1) as u (key)))',
+        'needs_' || p_task, backfill.native_type(p_task))
+        using p_keys;
+end $$;
+comment on function backfill.inputs(text, text[]) is 'The needs view''s rows for these keys, as they are now; a key that no longer needs work is missing.';
+
+create function backfill.claim(
+    p_runner bigint, p_want integer, p_after bigint default 0, p_due_after timestamptz default null,
+    p_alone boolean default false,
+    out status text, out reason text, out batch_size integer, out delay_ms integer,
+    out solo boolean, out solo_waiting boolean, out stock bigint, out look_ahead integer,
+    out last_id bigint, out last_due timestamptz, out jobs jsonb)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_runner backfill.runner;
+    v_run backfill.run;
+    v_task backfill.task;
+    v_left bigint := p_want;
+    v_ids bigint[] := '{}';
+    v_found bigint[];
+begin
+    solo := false;
+    solo_waiting := false;
+    stock := 0;
+    last_id := p_after;
+    last_due := p_due_after;
+    jobs := '[]';
+    select * into v_runner from backfill.runner r where r.id = p_runner for key share;
+    if v_runner.status is distinct from 'live' then
+        status := 'lost';
+        reason := 'this process was presumed dead and its jobs were given back';
+        return;
+    end if;
+    select * into v_run from backfill.run r where r.id = v_runner.run_id;
+    select * into v_task from backfill.task t where t.name = v_run.task;
+    batch_size := coalesce(v_run.batch_size, v_task.batch_size);
+    delay_ms := coalesce(v_run.delay_ms, v_task.delay_ms);
+    look_ahead := v_task.look_ahead;
+    if v_run.status <> 'running' then
+        status := 'cancelled';
+        reason := format('run %s was cancelled', v_run.id);
+        return;
+    end if;
+    if v_task.paused_at is not null then
+        status := 'paused';
+        reason := format('paused by %s', v_task.paused_by) || coalesce(': ' || v_task.paused_reason, '');
+        return;
+    end if;
+    if v_task.version <> v_runner.task_version then
+        status := 'version';
+        reason := format('task %s is at version %s in the database and at %s in this process', v_task.name, v_task.version, v_runner.task_version);
+        return;
+    end if;
+    if v_run.max_jobs is not null then
+        select r.max_jobs - r.taken into v_left from backfill.run r where r.id = v_run.id for update;
+    end if;
+
+    if p_alone then
+        select array_agg(j.id) into v_found from (
+            select id from backfill.job
+             where task = v_run.task and lane = v_run.lane and state = 'ready' and job.solo and (v_left > 0 or run_id = v_run.id)
+             order by id limit 1 for update skip locked) j;
+        v_ids := coalesce(v_found, '{}');
+        solo := cardinality(v_ids) > 0;
+    else
+        solo_waiting := exists (
+            select from backfill.job
+             where task = v_run.task and lane = v_run.lane and state = 'ready' and job.solo and (v_left > 0 or run_id = v_run.id));
+    end if;
+    if not solo then
+        select array_agg(j.id), max(j.run_after) into v_found, last_due from (
+            select id, run_after from backfill.job
+             where task = v_run.task and lane = v_run.lane and state = 'ready'
+               and run_after is not null and run_after <= clock_timestamp() and run_after >= coalesce(p_due_after, '-infinity')
+               and (v_left > 0 or run_id = v_run.id)
+             order by run_after
+             limit case when v_left > 0 then least(p_want, v_left) else p_want end
+             for update skip locked) j;
+        v_ids := coalesce(v_found, '{}');
+        last_due := coalesce(last_due, p_due_after);
+        v_left := least(v_left, p_want) - cardinality(v_ids);
+        if v_left > 0 then
+            select array_agg(j.id), max(j.id) into v_found, last_id from (
+                select id from backfill.job
+                 where task = v_run.task and lane = v_run.lane and state = 'ready'
+                   and run_after is null and not job.solo and id > p_after
+                 order by id limit v_left for update skip locked) j;
+            v_ids := v_ids || coalesce(v_found, '{}');
+            last_id := coalesce(last_id, p_after);
+        end if;
+    end if;
+
+    if cardinality(v_ids) = 0 then
+        status := case when v_run.max_jobs is not null and v_run.taken >= v_run.max_jobs then 'limit' else 'none' end;
+        reason := case when status = 'limit' then format('the run''s limit of %s is taken', v_run.max_jobs) else 'nothing is ready' end;
+        return;
+    end if;
+    status := 'jobs';
+    if v_run.max_jobs is not null then
+        -- A job counts against the limit once, however often this run takes it.
+        update backfill.run r
+           set taken = r.taken + (select count(*) from backfill.job j where j.id = any (v_ids) and j.run_id is distinct from v_run.id)
+         where r.id = v_run.id;
+    end if;
+    with claimed as (
+        update backfill.job j
+           set state = 'running', attempt = j.attempt + 1, runner_id = p_runner, run_id = v_run.id,
+               claimed_at = clock_timestamp(), run_after = null
+         where j.id = any (v_ids)
+        returning j.id, j.key, j.attempt
+    ), with_input as (
+        select c.id, c.key, c.attempt, i.revision, i.input
+          from claimed c
+          left join backfill.inputs(v_run.task, array(select key from claimed)) i on i.key = c.key
+    )
+    select jsonb_agg(jsonb_build_object('id', w.id, 'key', w.key, 'attempt', w.attempt, 'revision', w.revision, 'input', w.input) order by w.id)
+      into jobs from with_input w;
+    -- Jobs are handed out in order of id, so what lies between here and the last one enqueued is
+    -- what is still in stock; nothing has to be counted.
+    select greatest(s.last_job_id - last_id, 0) into stock from backfill.sweep s where s.task = v_run.task and s.lane = v_run.lane;
+    stock := coalesce(stock, 0);
+end $$;
+comment on function backfill.claim(bigint, integer, bigint, timestamptz, boolean) is
+    'Takes up to p_want jobs for a runner and says how to go on. status: jobs, none, limit, paused, cancelled, version or lost. p_alone: the process holds nothing else and may take one orphan of a crash. last_id and last_due are to be handed to the next claim.';
+
+create function backfill.outlook(
+    p_runner bigint, out retries bigint, out next_due_s double precision, out running bigint, out solo bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with me as (
+        select r.id, r.run_id, run.task, run.lane, run.max_jobs is not null and run.taken >= run.max_jobs as full
+          from backfill.runner r join backfill.run on run.id = r.run_id where r.id = p_runner
+    )
+    select (select count(*) from (select 1 from backfill.job j
+             where j.task = me.task and j.lane = me.lane and j.state = 'ready' and j.run_after is not null
+               and j.run_after <= clock_timestamp() + t.retry_wait and (not me.full or j.run_id = me.run_id) limit 1000) s),
+           (select extract(epoch from min(j.run_after) - clock_timestamp()) from backfill.job j
+             where j.task = me.task and j.lane = me.lane and j.state = 'ready' and j.run_after is not null
+               and (not me.full or j.run_id = me.run_id)),
+           (select count(*) from (select 1 from backfill.job j
+             where j.task = me.task and j.state = 'running' and j.lane = me.lane and j.runner_id <> me.id
+               and (not me.full or j.run_id = me.run_id) limit 1000) s),
+           (select count(*) from (select 1 from backfill.job j
+             where j.task = me.task and j.lane = me.lane and j.state = 'ready' and j.solo
+               and (not me.full or j.run_id = me.run_id) limit 1000) s)
+      from me join backfill.task t on t.name = me.task
+$$;
+comment on function backfill.outlook(bigint) is
+    'What a runner without work may still wait for, each counted up to 1,000: retries due within the task''s retry_wait, seconds until the next retry at all, jobs running in other processes, orphans of a crash.';

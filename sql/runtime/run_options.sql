@@ -1,0 +1,7 @@
+-- Purpose: What a process needs to know to work for a run.
+-- Parameters: run: the run
+-- Index: run and task by primary key
+-- Lock order: none
+select r.task, r.options, r.status, r.exit_reason, coalesce(r.batch_size, t.batch_size) as batch_size
+  from backfill.run r join backfill.task t on t.name = r.task
+ where r.id = %(run)s
