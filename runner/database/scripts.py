@@ -35,12 +35,12 @@ def execute(text: str) -> None:
     if context.is_offline_mode():
         context.get_context().impl.static_output(text.strip().removesuffix(";") + ";\n")
     else:
-        _raw().execute(cast(LiteralString, text))
+        _raw().execute(cast("LiteralString", text))
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The template with names and literals written in, quoted."""
-    return sql.SQL(cast(LiteralString, template)).format(**values).as_string(None)
+    return sql.SQL(cast("LiteralString", template)).format(**values).as_string(None)
 
 
 def run_script(
@@ -64,7 +64,11 @@ def run_folder(path: str) -> None:
 
 
 def concurrent_index(
-    task: str, schema: sql.Identifier, name: sql.Identifier, definition: str, values: Mapping[str, Any]
+    task: str,
+    schema: sql.Identifier,
+    name: sql.Identifier,
+    definition: str,
+    values: Mapping[str, Any],
 ) -> None:
     """Build an index beside reads and writes, outside any transaction.
 
@@ -83,9 +87,11 @@ def concurrent_index(
         execute(create)
         execute(note)
         return
-    found = _raw().execute(
-        "select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)", [full]
-    ).fetchone()
+    found = (
+        _raw()
+        .execute("select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)", [full])
+        .fetchone()
+    )
     if found is not None and found[0]:
         return
     if found is not None:
@@ -126,7 +132,7 @@ class Binding(Mapping[str, str]):
 
     def literal(self, text: str, *, raw: bool = False) -> sql.Composable:
         """A quoted literal; with `raw`, a number written as it is."""
-        return sql.SQL(cast(LiteralString, str(int(text)))) if raw else sql.Literal(text)
+        return sql.SQL(cast("LiteralString", str(int(text)))) if raw else sql.Literal(text)
 
     def name(self, text: str) -> sql.Identifier:
         """A quoted name, cut to PostgreSQL's 63 bytes."""
@@ -156,7 +162,7 @@ class Binding(Mapping[str, str]):
 
     def expression(self, template: str, values: Mapping[str, Any]) -> sql.Composable:
         """A template as part of another."""
-        return sql.SQL(cast(LiteralString, template)).format(**values)
+        return sql.SQL(cast("LiteralString", template)).format(**values)
 
     def type_of(self, table: str, column: str) -> sql.Composable:
         """The column's SQL type: from the catalog, or `<column>_type` where there is no database."""
@@ -166,15 +172,19 @@ class Binding(Mapping[str, str]):
             kind = self._catalog_type(table, column)
         if not _TYPE.fullmatch(kind):
             raise UsageError(f"{kind!r} is not a type name; give e.g. --set {column}_type=bigint")
-        return sql.SQL(cast(LiteralString, kind))
+        return sql.SQL(cast("LiteralString", kind))
 
     def _catalog_type(self, table: str, column: str) -> str:
         name = render("{t}", {"t": self.table(table)})
-        row = _raw().execute(
-            "select format_type(a.atttypid, a.atttypmod) from pg_attribute a"
-            " where a.attrelid = to_regclass(%s) and a.attname = %s and not a.attisdropped",
-            [name, self._names[column]],
-        ).fetchone()
+        row = (
+            _raw()
+            .execute(
+                "select format_type(a.atttypid, a.atttypmod) from pg_attribute a"
+                " where a.attrelid = to_regclass(%s) and a.attname = %s and not a.attisdropped",
+                [name, self._names[column]],
+            )
+            .fetchone()
+        )
         if row is None:
             raise UsageError(
                 f"{self._task}: no column {self._names[column]} in table {self._names[table]}; "

@@ -115,7 +115,7 @@ class Session:
         while True:
             try:
                 connection = self._opened()
-                cursor = connection.execute(cast(LiteralString, query), parameters)
+                cursor = connection.execute(cast("LiteralString", query), parameters)
                 rows = cursor.fetchall() if cursor.description else []
             except (psycopg.Error, failures.DatabaseUnreachable) as error:
                 if isinstance(error, psycopg.Error) and failures.is_transient(error):
@@ -152,7 +152,9 @@ class Session:
         if deadline is None:
             log.warning(
                 "lost the database %s (%s); waiting for it up to %.0f s",
-                describe(self._conninfo), failures.first_line(cause), self._patience,
+                describe(self._conninfo),
+                failures.first_line(cause),
+                self._patience,
             )
             deadline = now + self._patience
         if now >= deadline:

@@ -60,7 +60,11 @@ class Claimer:
             self.restart()
         reconnects = self.session.reconnects
         row = self.session.one(
-            "claim", runner=self.runner, want=want, after=self.after, due_after=self.due_after,
+            "claim",
+            runner=self.runner,
+            want=want,
+            after=self.after,
+            due_after=self.due_after,
             alone=alone,
         )
         jobs = [_job(item, self.runner) for item in row["jobs"]]
@@ -74,9 +78,15 @@ class Claimer:
             now = time.monotonic()
             self._next_full_look = now + max(FULL_LOOK_S, 50 * (now - began))
         return Claim(
-            status=row["status"], reason=row["reason"], batch_size=row["batch_size"] or 1,
-            delay_ms=row["delay_ms"] or 0, solo=row["solo"], solo_waiting=row["solo_waiting"],
-            stock=row["stock"], look_ahead=row["look_ahead"] or 0, jobs=jobs,
+            status=row["status"],
+            reason=row["reason"],
+            batch_size=row["batch_size"] or 1,
+            delay_ms=row["delay_ms"] or 0,
+            solo=row["solo"],
+            solo_waiting=row["solo_waiting"],
+            stock=row["stock"],
+            look_ahead=row["look_ahead"] or 0,
+            jobs=jobs,
         )
 
 
@@ -100,6 +110,10 @@ class Discoverer:
 
 def _job(item: dict[str, Any], runner: int) -> Job:
     return Job(
-        id=item["id"], key=item["key"], attempt=item["attempt"], revision=item["revision"],
-        input=item["input"], runner=runner,
+        id=item["id"],
+        key=item["key"],
+        attempt=item["attempt"],
+        revision=item["revision"],
+        input=item["input"],
+        runner=runner,
     )

@@ -30,7 +30,11 @@ def judge(compute: Compute, job: Job) -> Verdict:
         return Verdict("failed", error_class=error.code, message=str(error))
     except Retry as error:
         return Verdict(
-            "retry", error_class=error.code, message=str(error), after=error.after, counts=error.counts
+            "retry",
+            error_class=error.code,
+            message=str(error),
+            after=error.after,
+            counts=error.counts,
         )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a row's failure is that row's alone
         name = type(error).__name__

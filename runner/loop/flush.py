@@ -127,12 +127,15 @@ class Flusher:
         if done["accepted"] < len(results):
             log.warning(
                 "%d of %d results dropped: their jobs had been given to others",
-                len(results) - done["accepted"], len(results),
+                len(results) - done["accepted"],
+                len(results),
             )
         if log.isEnabledFor(logging.DEBUG):
             for result in results:
                 log.debug(
-                    "%s %s%s", result.kind, result.job.key,
+                    "%s %s%s",
+                    result.kind,
+                    result.job.key,
                     f": {result.message}" if result.message else "",
                 )
 

@@ -12,8 +12,8 @@ import threading
 import psycopg
 
 from runner.database import failures
-from runner.database.session import Connection, Session, is_direct
 from runner.database.files import statement
+from runner.database.session import Connection, Session, is_direct
 from runner.errors import BackfillError
 
 log = logging.getLogger(__name__)
@@ -78,5 +78,7 @@ class Heartbeat:
 
     def _rescue(self) -> None:
         for row in self._session.call("rescue"):
-            log.warning("runner %s died; its %s jobs are ready again", row["runner_id"], row["jobs"])
+            log.warning(
+                "runner %s died; its %s jobs are ready again", row["runner_id"], row["jobs"]
+            )
             self._wake.set()

@@ -69,7 +69,9 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
         )
     except (TypeError, ValueError) as error:
         bad = Verdict(
-            "failed", error_class="bad_result", message=f"the result can't be written as JSON: {error}"
+            "failed",
+            error_class="bad_result",
+            message=f"the result can't be written as JSON: {error}",
         )
         return outcome(job, bad, milliseconds)
     return Outcome(job, verdict.kind, payload, verdict.error_class, message)

@@ -94,8 +94,12 @@ class Process:
         with connect(self._conninfo, name=self._name) as connection:
             direct = is_direct(connection)
         row = self._session.one(
-            "join_run", run=self._run, version=self._task.version, host=socket.gethostname(),
-            pid=os.getpid(), direct=direct,
+            "join_run",
+            run=self._run,
+            version=self._task.version,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            direct=direct,
         )
         return int(row["runner"])
 
@@ -121,7 +125,9 @@ class Process:
                     self._rest(BUSY_POLL_S)
             self._flusher.close()
             if self._held:
-                log.warning("%d rows were still being computed; they are handed back", len(self._held))
+                log.warning(
+                    "%d rows were still being computed; they are handed back", len(self._held)
+                )
             self._session.call("leave", runner=self._claimer.runner, reason=reason)
         except (psycopg.Error, BackfillError) as error:
             # Nothing is lost: what is left behind is rescued like a dead process's jobs.
@@ -245,7 +251,9 @@ class Process:
             self._rest(IDLE_POLL_S)
         elif outlook["retries"]:
             seconds = max(outlook["next_due_s"] or 0.0, 0.01)
-            self._beat.note = f"waiting for {outlook['retries']} retries, the next in {seconds:.0f} s"
+            self._beat.note = (
+                f"waiting for {outlook['retries']} retries, the next in {seconds:.0f} s"
+            )
             self._rest(min(seconds, IDLE_POLL_S))
         elif outlook["running"]:
             self._beat.note = f"waiting for {outlook['running']} rows in other processes"

@@ -37,7 +37,11 @@ class Supervisor:
     """
 
     def __init__(
-        self, command: Sequence[str], workers: int, finished: Callable[[], int], stop: threading.Event
+        self,
+        command: Sequence[str],
+        workers: int,
+        finished: Callable[[], int],
+        stop: threading.Event,
     ) -> None:
         self._command = list(command)
         self._finished = finished

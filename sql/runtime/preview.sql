@@ -1,5 +1,5 @@
--- Purpose: Rows that a run would take, the first of them. Run in a read-only transaction.
--- Parameters: query: made by pending_sql
--- Index: the needs view
+-- Purpose: The first rows that a run would take. Run in a read-only transaction.
+-- Parameters: task, where, retry_failed: as for start; limit: rows at most
+-- Index: the needs view by its native key; job by (task, key)
 -- Lock order: none
-select backfill.pending_sql(%(task)s, %(where)s::text) as query
+select * from backfill.preview(%(task)s, %(where)s::text, %(retry_failed)s::boolean, %(limit)s)

@@ -67,14 +67,14 @@ comment on function backfill.needs_again(text, text, text, integer, text, intege
 
 create function backfill.pending_sql(p_task text, p_where text default null)
 returns text language sql stable set search_path = pg_catalog, pg_temp as $$
-    -- parameters of the text: $1 task, $2 version, $3 whether failed jobs count, $4 most rows.
+    -- parameters of the text: $1 task, $2 version, $3 whether failed jobs count
     -- The condition stands in a subquery of its own, where only the view's columns are in scope,
     -- and ends in a line break, so that a trailing comment can't swallow the parenthesis.
     select format(
         'select n.* from (select * from backfill.%I where (%s' || chr(10) || ')) n '
         'left join backfill.job j on j.task = $1 and j.key = n.key '
         'where j.id is null or j.state = ''ready'' '
-        'or backfill.needs_again(j.state, j.error_class, j.revision, j.task_version, n.revision, $2, $3) limit $4',
+        'or backfill.needs_again(j.state, j.error_class, j.revision, j.task_version, n.revision, $2, $3)',
         'needs_' || p_task, coalesce(nullif(btrim(p_where), ''), 'true'))
 $$;
 comment on function backfill.pending_sql(text, text) is 'The query for rows that a run would take: in the needs view, and without a job that says otherwise.';
@@ -92,12 +92,11 @@ begin
         -- A condition of the caller's is evaluated where the database itself refuses any write;
         -- leaving by an exception gives the transaction its writes back.
         set local transaction_read_only = on;
-        execute format('select count(*) from (%s) s', v_query)
+        execute format('select count(*) from (%s limit $4) s', v_query)
             into pending using p_task, v_task.version, p_retry_failed, p_cap + 1;
         exact := pending <= p_cap;
         if not exact then
-            execute format('explain (format json) %s', replace(v_query, ' limit $4', ''))
-                into v_plan using p_task, v_task.version, p_retry_failed, p_cap;
+            execute 'explain (format json) ' || v_query into v_plan using p_task, v_task.version, p_retry_failed;
             pending := greatest(pending, (v_plan -> 0 -> 'Plan' ->> 'Plan Rows')::numeric::bigint);
         end if;
         raise exception using errcode = 'BF000', message = 'leave the read-only block';
@@ -106,6 +105,19 @@ begin
 end $$;
 comment on function backfill.count_pending(text, text, boolean, integer) is
     'Rows that a run would take: counted up to the cap, beyond it the planner''s estimate (exact = false). Writes nothing, whatever the condition says.';
+
+create function backfill.preview(
+    p_task text, p_where text default null, p_retry_failed boolean default false, p_limit integer default 5)
+returns table (key text, input jsonb) language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_task backfill.task := backfill.known_task(p_task);
+begin
+    return query execute format(
+        'select p.key, to_jsonb(p) - ''native_key'' from (%s) p order by p.native_key limit $4',
+        backfill.pending_sql(p_task, p_where))
+        using p_task, v_task.version, p_retry_failed, p_limit;
+end $$;
+comment on function backfill.preview(text, text, boolean, integer) is 'The first rows that a run would take, as the computation would get them. A caller with a condition should be in a read-only transaction.';
 
 create function backfill.create_run(
     p_task text, p_options jsonb, p_where text, p_max_jobs bigint, p_retry_failed boolean,

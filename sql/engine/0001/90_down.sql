@@ -24,6 +24,7 @@ drop function backfill.resume(text);
 drop function backfill.pause(text, text);
 drop function backfill.start(text, jsonb, text, bigint, boolean, integer, integer, text);
 drop function backfill.create_run(text, jsonb, text, bigint, boolean, integer, integer, text, bigint, boolean);
+drop function backfill.preview(text, text, boolean, integer);
 drop function backfill.count_pending(text, text, boolean, integer);
 drop function backfill.pending_sql(text, text);
 drop function backfill.needs_again(text, text, text, integer, text, integer, boolean);

@@ -1,0 +1,5 @@
+"""The command line: `backfill`."""
+
+from runner.cli.group import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""The built-in tasks: what computes a result from one row."""

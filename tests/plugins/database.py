@@ -1,0 +1,190 @@
+"""A server for the session, and an empty or a cloned database for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from runner.embedded import THROWAWAY, EmbeddedServer, find_binaries
+from tests.plugins.servers import Server, any_server, open_folder
+
+Builder = Callable[[str], object]
+"""Fills a new database, given its URL; leaves no connection open."""
+
+_origin = pytest.StashKey[str]()
+_numbers = count(1)
+
+
+@dataclass
+class Database:
+    """A database of a test's own."""
+
+    name: str
+    url: str
+    connections: list[psycopg.Connection[Any]] = field(default_factory=list)
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """A connection, closed when the test ends; `options` are those of psycopg.connect."""
+        connection = psycopg.connect(self.url, **options)
+        self.connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close all connections made here."""
+        for connection in self.connections:
+            connection.close()
+
+
+class NewDatabase(Protocol):
+    """Makes a database, empty or a copy of a template; it is dropped when the test ends."""
+
+    def __call__(self, *, template: str = "template0") -> Database: ...
+
+
+class DatabaseTemplate(Protocol):
+    """Builds the template database `name` at the first call; returns what `new_database` takes."""
+
+    def __call__(self, name: str, builder: Builder) -> str: ...
+
+
+class MakeServer(Protocol):
+    """Makes an embedded server, not yet started; its files are removed when the test ends.
+
+    `name` is a path below the session's folder for servers, by default one of its own.
+    """
+
+    def __call__(
+        self,
+        name: str | None = None,
+        *,
+        settings: Mapping[str, str] = THROWAWAY,
+        detached: bool = False,
+    ) -> EmbeddedServer: ...
+
+
+def with_dbname(url: str, dbname: str) -> str:
+    """The same connection URL for another database."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise pytest.UsageError("TEST_DATABASE_URL should look like postgresql://user@host/dbname")
+    return parts._replace(path=f"/{quote(dbname, safe='')}").geturl()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which server the database tests ran on."""
+    origin = config.stash.get(_origin, None)
+    if origin:
+        terminalreporter.write_line(f"database server: {origin}")
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """The session's folder for servers' files: short, and open to the account they run as."""
+    folder = open_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def _server(server_folder: Path, pytestconfig: pytest.Config) -> Iterator[Server]:
+    with any_server(server_folder / "session") as server:
+        with psycopg.connect(server.url) as connection:
+            version = connection.info.parameter_status("server_version")
+        pytestconfig.stash[_origin] = f"PostgreSQL {version}, {server.origin}"
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_url(_server: Server) -> str:
+    """The URL of a database of a running server, as its superuser."""
+    return _server.url
+
+
+@pytest.fixture(scope="session")
+def database_template(server_url: str) -> Iterator[DatabaseTemplate]:
+    """See `DatabaseTemplate`."""
+    built: dict[str, str] = {}
+
+    def template(name: str, builder: Builder) -> str:
+        if name not in built:
+            full = f"pgbackfill_template_{os.getpid()}_{next(_numbers)}"
+            _execute(server_url, "create database {} template template0", full)
+            built[name] = full
+            builder(with_dbname(server_url, full))
+            # Nobody can connect, so that it can be copied at any time.
+            _execute(server_url, "alter database {} allow_connections false", full)
+        return built[name]
+
+    yield template
+    for full in built.values():
+        _execute(server_url, "drop database {} with (force)", full)
+
+
+@pytest.fixture
+def new_database(server_url: str) -> Iterator[NewDatabase]:
+    """See `NewDatabase`."""
+    made: list[Database] = []
+
+    def create(*, template: str = "template0") -> Database:
+        name = f"pgbackfill_test_{os.getpid()}_{next(_numbers)}"
+        _execute(server_url, "create database {} template {}", name, template)
+        made.append(Database(name, with_dbname(server_url, name)))
+        return made[-1]
+
+    yield create
+    for database in made:
+        database.close()
+        _execute(server_url, "drop database {} with (force)", database.name)
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> Database:
+    """A fresh, empty database."""
+    return new_database()
+
+
+@pytest.fixture
+def make_server(server_folder: Path) -> Iterator[MakeServer]:
+    """See `MakeServer`."""
+    if not find_binaries():
+        pytest.skip("found no PostgreSQL binaries to start a server with")
+    with ExitStack() as cleanup:
+
+        def make(
+            name: str | None = None,
+            *,
+            settings: Mapping[str, str] = THROWAWAY,
+            detached: bool = False,
+        ) -> EmbeddedServer:
+            folder = server_folder / (name or f"own-{next(_numbers)}")
+            server = EmbeddedServer(folder, settings=settings, detached=detached)
+            cleanup.callback(server.remove)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def own_server(make_server: MakeServer) -> EmbeddedServer:
+    """A running server of this test's own, which it may kill and restart."""
+    server = make_server()
+    server.start()
+    return server
+
+
+def _execute(url: str, statement: str, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

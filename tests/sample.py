@@ -1,0 +1,133 @@
+"""A task for tests, made as a user makes one: a view, a function, an apply function.
+
+Each row of `item` says in `behaviour` what computing it does: ok, slow, skip, nothing, fail (for
+good), flaky (fails at its first attempt), throttled (as flaky, without counting), always_retry,
+crash (kills its process), no_json, bad_value (the apply function refuses it), or wait.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from runner.contract import Compute, Option, Pacing, Row, Settings, Task
+from runner.errors import NothingFound, Permanent, Retry, Skip
+
+SCHEMA = """
+create table item (
+    id bigint primary key,
+    behaviour text not null default 'ok',
+    input text not null default 'a',
+    result text,
+    result_version integer,
+    writes integer not null default 0
+);
+create index item_needs on item (id) where result is null;
+create function count_write() returns trigger language plpgsql as $$
+begin
+    new.writes := old.writes + 1;
+    return new;
+end $$;
+create trigger count_writes before update of result on item
+    for each row execute function count_write();
+
+create view backfill.needs_sample as
+select i.id::text as key, i.id as native_key, md5(i.input) as revision, i.behaviour, i.input
+  from item i
+ where i.result is null or i.result <> 'result of ' || i.input
+    or i.result_version < (select t.version from backfill.task t where t.name = 'sample');
+
+create function backfill.apply_sample(results jsonb) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update public.item i set result = r.result ->> 'text', result_version = (r.result ->> 'version')::integer
+      from jsonb_to_recordset(results) as r (key text, result jsonb)
+     where i.id = r.key::bigint
+$$;
+select backfill.register_task('sample', 1, 'Gives each item a text.', 20);
+"""
+
+
+def install(connection: psycopg.Connection[Any], rows: int = 0, behaviour: str = "ok") -> None:
+    """Create the task's table and binding, with so many rows."""
+    connection.execute(SCHEMA)  # type: ignore[arg-type]
+    add(connection, 1, rows, behaviour)
+    # Retries should take tests milliseconds.
+    connection.execute(
+        "update backfill.task set backoff_base = '20 milliseconds', backoff_max = '100 milliseconds'"
+        " where name = 'sample'"
+    )
+
+
+def add(connection: psycopg.Connection[Any], first: int, last: int, behaviour: str = "ok") -> None:
+    """Add items with these ids, the last one included."""
+    connection.execute(
+        "insert into item (id, behaviour) select g, %s from generate_series(%s::bigint, %s::bigint) g",
+        [behaviour, first, last],
+    )
+
+
+def _first_time(row: Row, folder: str) -> bool:
+    """Whether this row is computed for the first time, by whichever process."""
+    try:
+        (Path(folder) / str(row["key"])).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _behave(row: Row, folder: str) -> None:
+    match row["behaviour"]:
+        case "slow":
+            time.sleep(0.05)
+        case "wait":
+            while not (Path(folder) / "go").exists():
+                time.sleep(0.01)
+        case "skip":
+            raise Skip("not a subject")
+        case "nothing":
+            raise NothingFound("nothing there")
+        case "fail":
+            raise Permanent("it can't be done", code="impossible")
+        case "flaky" if _first_time(row, folder):
+            raise Retry("not this time", code="flaky")
+        case "throttled" if _first_time(row, folder):
+            raise Retry("slow down", code="throttled", after=0.05, counts=False)
+        case "always_retry":
+            raise Retry("never works", code="hopeless")
+        case "raises":
+            raise ZeroDivisionError("by nothing")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def open_sample(settings: Settings) -> Iterator[Compute]:
+    """The compute function."""
+    folder = str(settings["folder"])
+
+    def compute(row: Row) -> dict[str, Any]:
+        _behave(row, folder)
+        if row["behaviour"] == "no_json":
+            return {"text": object()}
+        if row["behaviour"] == "bad_value":
+            return {"text": "x", "version": "not a number"}
+        return {"text": f"result of {row['input']}", "version": task.version}
+
+    yield compute
+
+
+task = Task(
+    name="sample",
+    version=1,
+    summary="Gives each item a text.",
+    open=open_sample,
+    options=(Option("folder", "Where first attempts are noted.", default="/nonexistent"),),
+    pacing=Pacing(batch_size=20, batch_size_max=1000, threads=4),
+)
