@@ -219,19 +219,14 @@ declare
     v_count bigint;
 begin
     perform backfill.known_task(p_task);
-    with chosen as materialized (
-        select id, row_number() over (order by id) as place
-          from backfill.job
-         where task = p_task and state = 'failed'
-           and (p_error_class is null or error_class = p_error_class)
-           and (p_keys is null or key = any (p_keys))
-    ), reopened as (
+    with reopened as (
         update backfill.job j
            set state = 'ready', failures = 0, run_id = null, runner_id = null, finished_at = null, enqueued_at = now(),
-               -- spread by a microsecond each, so that a claim's scan can go on where it left off
-               run_after = now() + c.place * interval '1 microsecond'
-          from chosen c
-         where j.id = c.id and j.state = 'failed'
+               -- the clock goes on from row to row, so that a claim's scan can go on where it left off
+               run_after = clock_timestamp()
+         where j.task = p_task and j.state = 'failed'
+           and (p_error_class is null or j.error_class = p_error_class)
+           and (p_keys is null or j.key = any (p_keys))
         returning 1
     )
     select count(*) into v_count from reopened;

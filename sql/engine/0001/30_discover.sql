@@ -95,7 +95,7 @@ begin
 
     if cardinality(p_again) > 0 then
         with chosen as materialized (
-            select j.id, j.state as former, u.revision, row_number() over (order by j.id) as place
+            select j.id, j.state as former, u.revision
               from unnest(p_again, p_again_revisions) as u (key, revision)
               join backfill.job j on j.task = v_run.task and j.key = u.key
              where j.finished_at < p_looked_at
@@ -106,7 +106,7 @@ begin
             update backfill.job j
                set state = 'ready', failures = 0, run_id = null, runner_id = null, finished_at = null,
                    error_class = null, error_message = null, revision = c.revision, task_version = v_version,
-                   enqueued_at = now(), lane = v_run.lane, run_after = now() + c.place * interval '1 microsecond'
+                   enqueued_at = now(), lane = v_run.lane, run_after = clock_timestamp()
               from chosen c
              where j.id = c.id
             returning c.former
