@@ -46,7 +46,8 @@ select i.id::text as key, i.id as native_key, md5(i.input) as revision, i.behavi
 
 create function backfill.apply_sample(results jsonb) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
-    update public.item i set result = r.result ->> 'text', result_version = (r.result ->> 'version')::integer
+    update public.item i
+       set result = r.result ->> 'text', result_version = (r.result ->> 'version')::integer
       from jsonb_to_recordset(results) as r (key text, result jsonb)
      where i.id = r.key::bigint
 $$;
@@ -56,19 +57,20 @@ select backfill.register_task('sample', 1, 'Gives each item a text.', 20);
 
 def install(connection: psycopg.Connection[Any], rows: int = 0, behaviour: str = "ok") -> None:
     """Create the task's table and binding, with so many rows."""
-    connection.execute(SCHEMA)  # type: ignore[arg-type]
+    connection.execute(SCHEMA)
     add(connection, 1, rows, behaviour)
     # Retries should take tests milliseconds.
     connection.execute(
-        "update backfill.task set backoff_base = '20 milliseconds', backoff_max = '100 milliseconds'"
-        " where name = 'sample'"
+        "update backfill.task set backoff_base = '20 milliseconds',"
+        " backoff_max = '100 milliseconds' where name = 'sample'"
     )
 
 
 def add(connection: psycopg.Connection[Any], first: int, last: int, behaviour: str = "ok") -> None:
     """Add items with these ids, the last one included."""
     connection.execute(
-        "insert into item (id, behaviour) select g, %s from generate_series(%s::bigint, %s::bigint) g",
+        "insert into item (id, behaviour)"
+        " select g, %s from generate_series(%s::bigint, %s::bigint) g",
         [behaviour, first, last],
     )
 
@@ -82,29 +84,35 @@ def _first_time(row: Row, folder: str) -> bool:
     return True
 
 
+FAILURES: dict[str, Exception] = {
+    "skip": Skip("not a subject"),
+    "nothing": NothingFound("nothing there"),
+    "fail": Permanent("it can't be done", code="impossible"),
+    "always_retry": Retry("never works", code="hopeless"),
+    "raises": ZeroDivisionError("by nothing"),
+}
+"""What a row raises each time, by its behaviour."""
+
+FIRST_FAILURES: dict[str, Exception] = {
+    "flaky": Retry("not this time", code="flaky"),
+    "throttled": Retry("slow down", code="throttled", after=0.05, counts=False),
+}
+"""What it raises the first time only."""
+
+
 def _behave(row: Row, folder: str) -> None:
-    match row["behaviour"]:
-        case "slow":
-            time.sleep(0.05)
-        case "wait":
-            while not (Path(folder) / "go").exists():
-                time.sleep(0.01)
-        case "skip":
-            raise Skip("not a subject")
-        case "nothing":
-            raise NothingFound("nothing there")
-        case "fail":
-            raise Permanent("it can't be done", code="impossible")
-        case "flaky" if _first_time(row, folder):
-            raise Retry("not this time", code="flaky")
-        case "throttled" if _first_time(row, folder):
-            raise Retry("slow down", code="throttled", after=0.05, counts=False)
-        case "always_retry":
-            raise Retry("never works", code="hopeless")
-        case "raises":
-            raise ZeroDivisionError("by nothing")
-        case "crash":
-            os.kill(os.getpid(), signal.SIGKILL)
+    behaviour = row["behaviour"]
+    if behaviour == "slow":
+        time.sleep(0.05)
+    elif behaviour == "wait":
+        while not (Path(folder) / "go").exists():
+            time.sleep(0.01)
+    elif behaviour == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif behaviour in FAILURES:
+        raise FAILURES[behaviour]
+    elif behaviour in FIRST_FAILURES and _first_time(row, folder):
+        raise FIRST_FAILURES[behaviour]
 
 
 @contextmanager

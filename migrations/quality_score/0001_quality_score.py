@@ -21,7 +21,9 @@ def names() -> dict[str, object]:
     binding = Binding.of(TASK, context.config.attributes)
     table = binding.short_name("table")
     # What the computation reads of a row; a change of it means the score is out of date.
-    revision_of = "md5({url})" if not binding.given("boxes") else "md5({url} || coalesce({boxes}::text, ''))"
+    revision_of = (
+        "md5({url})" if not binding.given("boxes") else "md5({url} || coalesce({boxes}::text, ''))"
+    )
     columns: dict[str, object] = {
         "version": binding.literal(str(VERSION), raw=True),
         "binding": binding.as_literal(),

@@ -25,6 +25,10 @@ PATIENCE_S = 10.0
 """How long a command that only asks or tells the database something waits for a lost server."""
 
 
+NO_SUCH_TASK = "BF001"
+"""SQLSTATE of backfill.known_task()."""
+
+
 @dataclass(slots=True)
 class Settings:
     """Values of the global options, wherever on the command line they stood."""
@@ -103,6 +107,23 @@ def open_session(ctx: click.Context, *, patience: float = PATIENCE_S) -> Session
     return Session(conninfo(ctx), name=application_name(ctx), patience=patience)
 
 
+def installed_task(session: Session, name: str) -> dict[str, Any]:
+    """The task's row. Raises `UsageError` where it is not installed, with what to do about it."""
+    import psycopg
+
+    try:
+        return session.one("task", task=name)
+    except psycopg.Error as error:
+        if error.sqlstate != NO_SUCH_TASK:
+            raise
+        from runner.registry import find
+
+        find(name)
+        raise UsageError(
+            f"{name} is not installed in this database; run: backfill migrate {name}"
+        ) from error
+
+
 def application_name(ctx: click.Context) -> str:
     """What the database sees this command as, in pg_stat_activity and in the audit."""
     return f"backfill {ctx.info_name}"
@@ -120,7 +141,10 @@ def confirm(question: str, yes: bool) -> bool:
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        raise UsageError("there is nobody to ask; pass --yes to go ahead without a question") from None
+        click.echo(err=True)
+        raise UsageError(
+            "there is nobody to ask; pass --yes to go ahead without a question"
+        ) from None
     if not agreed:
         note("nothing was changed")
     return agreed
@@ -145,6 +169,8 @@ def names_and_values(given: tuple[str, ...]) -> dict[str, str]:
     for item in given:
         name, separator, value = item.partition("=")
         if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", name.strip()):
-            raise UsageError(f"--set {item!r} should look like name=value, e.g. table=public.photos")
+            raise UsageError(
+                f"--set {item!r} should look like name=value, e.g. table=public.photos"
+            )
         values[name.strip()] = value.strip()
     return values

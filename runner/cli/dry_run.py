@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import click
 import psycopg
@@ -52,7 +52,7 @@ def blame_where(where: str | None, error: psycopg.Error) -> BackfillError:
 
 
 def _read(connection: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    return connection.execute(cast("LiteralString", statement(name)), parameters).fetchall()
+    return connection.execute(statement(name), parameters).fetchall()
 
 
 def _expected_seconds(

@@ -10,7 +10,7 @@ import click
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A click type for durations such as `90s`, `10m` or `1h30m`; the value is in seconds."""
 
     name = "duration"

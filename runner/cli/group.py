@@ -6,14 +6,15 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import click
 
 from runner import __version__
 from runner.cli import logs
 from runner.cli.common import Settings, global_options, settings
+from runner.errors import ExitCode
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("runner.cli.demo:demo", "See it work on sample pictures, with a database of its own."),
@@ -60,6 +61,11 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Settle the environment before a command's module is imported."""
         load_environment()
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(
+                f"no such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -104,18 +110,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             # a terminal that can't show a character must not end a run
             stream.reconfigure(errors="backslashreplace")
+    if "_BACKFILL_COMPLETE" in os.environ:
+        cli.main(prog_name="backfill")  # a shell asks for completions; exits
     chosen = Settings()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code: Any = cli.main(arguments, prog_name="backfill", standalone_mode=False, obj=chosen)
+        # Not click's own main(), which has another idea of what an error looks like.
+        with cli.make_context("backfill", given, obj=chosen) as ctx:
+            code: object = cli.invoke(ctx)
         sys.stdout.flush()
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except BrokenPipeError:
         _drop_stdout()
-        return 0
+        return ExitCode.DONE
     except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line
         from runner.cli.ending import tell
 
         return tell(error, chosen)
-    return int(code) if isinstance(code, int) else 0
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _drop_stdout() -> None:

@@ -27,6 +27,10 @@ STYLES = {
 }  # fmt: skip
 
 
+IDENTIFIERS = frozenset({"run", "runner", "pid", "version", "installed"})
+"""Columns whose numbers are names: without a separator of thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: the rows' key, and its heading where that differs."""
@@ -48,7 +52,7 @@ def on_terminal() -> bool:
 def table(rows: Sequence[Row], columns: Sequence[str | Column]) -> None:
     """Print rows as a table on stdout; numbers and times stand to the right."""
     shown = [Column(c) if isinstance(c, str) else c for c in columns]
-    cells = [[human(row.get(column.key)) for column in shown] for row in rows]
+    cells = [[_cell(row, column.key) for column in shown] for row in rows]
     right = [_is_number_column(rows, column.key) for column in shown]
     if on_terminal():
         _rich_table(shown, cells, right)
@@ -56,18 +60,22 @@ def table(rows: Sequence[Row], columns: Sequence[str | Column]) -> None:
         _plain_table(shown, cells, right)
 
 
+def _cell(row: Row, key: str) -> str:
+    value = row.get(key)
+    return str(value) if key in IDENTIFIERS and isinstance(value, int) else human(value)
+
+
 def pairs(values: Mapping[str, Any]) -> None:
     """Print names and their values, a line each, without those that are None."""
     kept = {name: value for name, value in values.items() if value is not None}
     width = max((len(name) for name in kept), default=0)
     for name, value in kept.items():
-        label = click.style(f"{name:<{width}}", dim=True) if on_terminal() else f"{name:<{width}}"
-        click.echo(f"  {label}  {human(value)}")
+        click.echo(f"  {click.style(f'{name:<{width}}', dim=True)}  {human(value)}")
 
 
 def heading(text: str) -> None:
     """Print a heading."""
-    click.echo(click.style(text, bold=True) if on_terminal() else text)
+    click.echo(click.style(text, bold=True))
 
 
 def note(text: str) -> None:

@@ -75,9 +75,10 @@ class Display:
 
     def _read(self) -> dict[str, Any]:
         run = self._session.one("run", run=self._run)
-        note = self._session.one("progress", task=self._task)["wait_reason"]
-        if note and run["status"] != "ended":
-            run["note"] = note
+        progress = self._session.one("progress", task=self._task)
+        # before the first process has joined there is nothing to explain yet
+        if progress["wait_reason"] and progress["processes"] and run["status"] != "ended":
+            run["note"] = progress["wait_reason"]
         return run
 
     def _bar(self) -> None:

@@ -72,13 +72,11 @@ def unreachable(error: BaseException, target: str) -> DatabaseUnreachable:
 def explain(error: psycopg.Error) -> BackfillError:
     """The user's line for any other database error."""
     message, hint = first_line(error), error.diag.message_hint
-    if isinstance(
-        error, (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
-    ):
-        if "backfill" in message:
-            return BackfillError(
-                f"pgbackfill is not installed in this database ({message}); run: backfill migrate"
-            )
+    missing = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
+    if isinstance(error, missing) and "backfill" in message:
+        return BackfillError(
+            f"pgbackfill is not installed in this database ({message}); run: backfill migrate"
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return BackfillError(
             f"the database refused: {message}; connect as a member of the role that may do this"

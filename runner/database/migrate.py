@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -95,7 +96,7 @@ def _config(tasks: Sequence[Task], names: Mapping[str, Names]) -> Config:
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join(str(place) for place in places))
+    config.set_main_option("version_locations", "\n".join(dict.fromkeys(map(str, places))))
     config.attributes["bindings"] = names
     return config
 
@@ -220,7 +221,7 @@ def upgrade(
     config = _config(everything, names)
     targets = ["engine@head", *(f"{task.name}@head" for task in tasks if task.migrations)]
     for target in targets:
-        _online(conninfo, config, lambda c, target=target: command.upgrade(c, target))
+        _online(conninfo, config, partial(command.upgrade, revision=target))
 
 
 def upgrade_sql(tasks: Sequence[Task], given: Names) -> str:
@@ -252,7 +253,7 @@ def downgrade(conninfo: str, tasks: Sequence[Task], *, known: Sequence[Task] = (
             )
     config = _config(everything, bindings(tasks, {}, there))
     for task in tasks:
-        _online(conninfo, config, lambda c, t=task: command.downgrade(c, f"{t.name}@base"))
+        _online(conninfo, config, partial(command.downgrade, revision=f"{task.name}@base"))
 
 
 def uninstall(conninfo: str, tasks: Sequence[Task]) -> None:
@@ -266,7 +267,7 @@ def uninstall(conninfo: str, tasks: Sequence[Task]) -> None:
     for name in sorted(set(there) - {task.name for task in known if task.migrations}):
         raise UsageError(_by_hand(name))
     downgrade(conninfo, known, known=tasks)
-    _online(conninfo, _config([], {}), lambda c: command.downgrade(c, "engine@base"))
+    _online(conninfo, _config([], {}), partial(command.downgrade, revision="engine@base"))
     with connect(conninfo, name="backfill migrate") as connection:
         connection.execute("drop table if exists backfill.alembic_version")
         try:
@@ -300,6 +301,20 @@ def current(conninfo: str, tasks: Sequence[Task] = ()) -> set[str]:
 def heads(tasks: Sequence[Task]) -> set[str]:
     """The newest revisions there are for the engine and these tasks."""
     return set(ScriptDirectory.from_config(_config(tasks, {})).get_heads())
+
+
+def by_branch(revisions: set[str], tasks: Sequence[Task]) -> dict[str, str]:
+    """Revisions by the name of their branch (`engine`, or the task's), in order of names."""
+    script = ScriptDirectory.from_config(_config(tasks, {}))
+    found: dict[str, str] = {}
+    for revision in sorted(revisions):
+        try:
+            step = script.get_revision(revision)
+        except CommandError:
+            continue
+        for label in step.branch_labels:
+            found[label] = revision
+    return found
 
 
 def _union(tasks: Sequence[Task], known: Sequence[Task]) -> list[Task]:

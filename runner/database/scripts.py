@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, MutableMapping
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from alembic import context, op
@@ -35,12 +35,12 @@ def execute(text: str) -> None:
     if context.is_offline_mode():
         context.get_context().impl.static_output(text.strip().removesuffix(";") + ";\n")
     else:
-        _raw().execute(cast("LiteralString", text))
+        _raw().execute(text)
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The template with names and literals written in, quoted."""
-    return sql.SQL(cast("LiteralString", template)).format(**values).as_string(None)
+    return sql.SQL(template).format(**values).as_string(None)
 
 
 def run_script(
@@ -80,7 +80,8 @@ def concurrent_index(
     create = f"create index concurrently if not exists {render('{name}', {'name': name})} "
     create += render(definition, values)
     note = render(
-        "update backfill.task set added = array_append(added, {entry}) where name = {task} and not {entry} = any (added)",
+        "update backfill.task set added = array_append(added, {entry})"
+        " where name = {task} and not {entry} = any (added)",
         {"entry": sql.Literal(f"index {plain}"), "task": sql.Literal(task)},
     )
     if context.is_offline_mode():
@@ -132,7 +133,7 @@ class Binding(Mapping[str, str]):
 
     def literal(self, text: str, *, raw: bool = False) -> sql.Composable:
         """A quoted literal; with `raw`, a number written as it is."""
-        return sql.SQL(cast("LiteralString", str(int(text)))) if raw else sql.Literal(text)
+        return sql.SQL(str(int(text))) if raw else sql.Literal(text)
 
     def name(self, text: str) -> sql.Identifier:
         """A quoted name, cut to PostgreSQL's 63 bytes."""
@@ -154,7 +155,7 @@ class Binding(Mapping[str, str]):
         """The quoted column that this name is bound to."""
         return sql.Identifier(self._names[name])
 
-    def optional(self, name: str, kind: LiteralString) -> sql.Composable:
+    def optional(self, name: str, kind: str) -> sql.Composable:
         """The column where there is one, else a null of that type."""
         if self.given(name):
             return self.column(name)
@@ -162,17 +163,17 @@ class Binding(Mapping[str, str]):
 
     def expression(self, template: str, values: Mapping[str, Any]) -> sql.Composable:
         """A template as part of another."""
-        return sql.SQL(cast("LiteralString", template)).format(**values)
+        return sql.SQL(template).format(**values)
 
     def type_of(self, table: str, column: str) -> sql.Composable:
-        """The column's SQL type: from the catalog, or `<column>_type` where there is no database."""
+        """The column's SQL type: from the catalog; without a database, `<column>_type`."""
         if context.is_offline_mode():
             kind = self._names.get(f"{column}_type", "uuid")
         else:
             kind = self._catalog_type(table, column)
         if not _TYPE.fullmatch(kind):
             raise UsageError(f"{kind!r} is not a type name; give e.g. --set {column}_type=bigint")
-        return sql.SQL(cast("LiteralString", kind))
+        return sql.SQL(kind)
 
     def _catalog_type(self, table: str, column: str) -> str:
         name = render("{t}", {"t": self.table(table)})

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from runner.database import failures
 from runner.database.conninfo import describe, with_application_name
 from runner.database.files import statement
+from runner.errors import DatabaseUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +116,9 @@ class Session:
         while True:
             try:
                 connection = self._opened()
-                cursor = connection.execute(cast("LiteralString", query), parameters)
+                cursor = connection.execute(query, parameters)
                 rows = cursor.fetchall() if cursor.description else []
-            except (psycopg.Error, failures.DatabaseUnreachable) as error:
+            except (psycopg.Error, DatabaseUnreachable) as error:
                 if isinstance(error, psycopg.Error) and failures.is_transient(error):
                     log.debug("%s: %s, trying again", self._name, failures.first_line(error))
                 else:
@@ -139,12 +140,12 @@ class Session:
         return self._connection
 
     def _wait_or_raise(
-        self, error: psycopg.Error | failures.DatabaseUnreachable, deadline: float | None
+        self, error: psycopg.Error | DatabaseUnreachable, deadline: float | None
     ) -> float:
-        cause = error.__cause__ if isinstance(error, failures.DatabaseUnreachable) else error
+        cause = error.__cause__ if isinstance(error, DatabaseUnreachable) else error
         if not isinstance(cause, psycopg.Error) or not failures.is_connection_lost(cause):
             raise error
-        fatal = isinstance(error, failures.DatabaseUnreachable) and failures.refused_for_good(cause)
+        fatal = isinstance(error, DatabaseUnreachable) and failures.refused_for_good(cause)
         now = time.monotonic()
         if self._connection is None or fatal or self._stop.is_set():
             # never connected: a wrong address should be told at once, not after minutes
@@ -165,8 +166,8 @@ class Session:
 
 
 def _as_unreachable(
-    error: psycopg.Error | failures.DatabaseUnreachable, conninfo: str
-) -> failures.DatabaseUnreachable:
-    if isinstance(error, failures.DatabaseUnreachable):
+    error: psycopg.Error | DatabaseUnreachable, conninfo: str
+) -> DatabaseUnreachable:
+    if isinstance(error, DatabaseUnreachable):
         return error
     return failures.unreachable(error, describe(conninfo))

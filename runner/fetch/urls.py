@@ -58,7 +58,10 @@ def _problem(parts: SplitResult, port: int | None) -> str | None:
 
 def is_relative(url: str) -> bool:
     """Whether a row's URL is a path that needs a base; `//host/x` and `c:x` are not."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return not parts.scheme and not parts.netloc
 
 
@@ -90,7 +93,7 @@ class Base:
         Raises `Permanent` with the code `bad_url` where it would lead outside of the base.
         """
         parts = urlsplit(url)
-        path = posixpath.normpath("/" + parts.path)
+        path = posixpath.normpath("/" + parts.path.lstrip("/"))
         if ".." in unquote(parts.path).replace("\\", "/").split("/") or "\0" in unquote(path):
             raise Permanent(f"the URL leads out of the base: {redact(url)}", code="bad_url")
         if self.folder is not None:

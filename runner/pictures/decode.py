@@ -74,7 +74,7 @@ def decode(
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     form, size = _recognise(file)
-    with _codec_errors(form, file, size):
+    with _codec_errors(form, file, size, max_pixels):
         image = form.open(file)
     full = image.size
     _check_pixels(form, *full, max_pixels)
@@ -82,7 +82,7 @@ def decode(
     if form.scales:
         image.draft(None, (short_side, short_side))
     with _memory.take(form.memory(image, *full)):
-        with _codec_errors(form, file, size):
+        with _codec_errors(form, file, size, max_pixels):
             image.load()
         reduced = to_rgb(image, _factor(*image.size, short_side))
     if not form.scales:
@@ -129,14 +129,17 @@ def _check_pixels(form: Format, width: int, height: int, most: int) -> None:
 
 
 @contextmanager
-def _codec_errors(form: Format, file: IO[bytes], size: int) -> Iterator[None]:
+def _codec_errors(form: Format, file: IO[bytes], size: int, most: int) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into `Permanent`."""
     try:
         yield
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise Permanent(f"too many pixels: {_one_line(error)}", code="too_many_pixels") from error
+        raise Permanent(
+            f"too many pixels: more than the limit of {most / 1e6:,.0f} megapixels",
+            code="too_many_pixels",
+        ) from error
     except Exception as error:  # hostile bytes can break a decoder anywhere
         if "truncated" in str(error).lower() or _ends_early(form, file, size):
             raise Permanent(

@@ -14,7 +14,7 @@ STRIP_PIXELS = 1 << 21
 BITS_PER_SAMPLE = 258
 """The TIFF tag; 12-bit pictures arrive in 16-bit modes with values up to 4095."""
 
-_ALPHA = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa"})
 
 Levels = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 

@@ -79,7 +79,12 @@ def running(url: str, workers: int, folder: Path) -> Iterator[subprocess.Popen[s
 
 
 def chaos(
-    url: str, rows: int, workers: int, kill_every: float | None, seed: int = 1, patience: float = 300
+    url: str,
+    rows: int,
+    workers: int,
+    kill_every: float | None,
+    seed: int = 1,
+    patience: float = 300,
 ) -> Report:
     """Run, kill, and look at the end state."""
     report = Report()
@@ -109,7 +114,10 @@ def chaos(
 
 def kill_one(connection: psycopg.Connection[Any], chance: random.Random) -> int:
     """Kill -9 a random live runner; how many were killed."""
-    pids = [pid for (pid,) in connection.execute("select pid from backfill.runner where status = 'live'")]
+    pids = [
+        pid
+        for (pid,) in connection.execute("select pid from backfill.runner where status = 'live'")
+    ]
     if not pids:
         return 0
     try:
@@ -133,7 +141,8 @@ def look(connection: psycopg.Connection[Any], report: Report) -> None:
                 f"{count} rows that are {behaviour}: {state}, written {writes} times"
             )
     row = connection.execute(
-        "select done, ok, nothing_found, failed, ready, running from backfill.progress where task = 'sample'"
+        "select done, ok, nothing_found, failed, ready, running from backfill.progress"
+        " where task = 'sample'"
     ).fetchone()
     assert row is not None
     counted = report.states
@@ -176,8 +185,8 @@ def fresh_database(url: str, name: str) -> str:
     from tests.plugins.database import with_dbname
 
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"drop database if exists {name} with (force)")  # type: ignore[arg-type]
-        connection.execute(f"create database {name} template template0")  # type: ignore[arg-type]
+        connection.execute(f"drop database if exists {name} with (force)")
+        connection.execute(f"create database {name} template template0")
     return with_dbname(url, name)
 
 

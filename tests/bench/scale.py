@@ -9,11 +9,11 @@ table or index during it. Sizes take turns, so that a noisy machine is noisy for
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -29,7 +29,8 @@ WANT = 100
 NEEDS = """
 create table target (id bigint primary key, value integer);
 create view backfill.needs_scale as
-select t.id::text as key, t.id as native_key, null::text as revision from public.target t where t.value is null;
+select t.id::text as key, t.id as native_key, null::text as revision
+  from public.target t where t.value is null;
 create function backfill.apply_scale(results jsonb) returns void language sql as '';
 select backfill.register_task('scale', 1, 'Nothing.');
 """
@@ -73,7 +74,7 @@ def prepare(url: str, size: int) -> Cost:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(NEEDS)
         for statement in FILL.strip().split(";\n"):
-            connection.execute(statement, {"size": size})  # type: ignore[arg-type]
+            connection.execute(statement, {"size": size})
         connection.execute("vacuum analyze")
     with Session(url, name="scale") as session:
         run = session.one(
@@ -84,7 +85,7 @@ def prepare(url: str, size: int) -> Cost:
     return Cost(size, url, runner["runner"])
 
 
-def claim_once(cost: Cost, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def claim_once(cost: Cost, connection: psycopg.Connection[Any]) -> None:
     """Claim a batch under EXPLAIN, note what it cost, and roll it back."""
     # the counters run on from one transaction to the next, so the difference tells
     (before,) = connection.execute(READ).fetchone() or (0,)
@@ -94,7 +95,7 @@ def claim_once(cost: Cost, connection: psycopg.Connection[tuple[object, ...]]) -
     ).fetchone()
     (read,) = connection.execute(READ).fetchone() or (0,)
     assert plan is not None
-    top = plan[0][0]["Plan"] if not isinstance(plan[0], str) else json.loads(plan[0])[0]["Plan"]  # type: ignore[index]
+    top = plan[0][0]["Plan"]
     cost.milliseconds.append(top["Actual Total Time"])
     cost.buffers.append(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
     cost.rows.append(int(str(read)) - int(str(before or 0)))

@@ -26,8 +26,8 @@ from psycopg.types.json import Jsonb
 from runner.contract import Compute, Pacing, Settings, Task
 from runner.database import migrate
 from runner.database.session import Session
-from runner.loop.process import Limits, Process
 from runner.embedded import EmbeddedServer
+from runner.loop.process import Limits, Process
 from tests.bench.chaos import fresh_database
 from tests.plugins.servers import open_folder
 
@@ -39,7 +39,8 @@ insert into target select g from generate_series(1, {rows}) g;
 
 OURS = """
 create or replace view backfill.needs_noop as
-select t.id::text as key, t.id as native_key, null::text as revision from public.target t where t.value is null;
+select t.id::text as key, t.id as native_key, null::text as revision
+  from public.target t where t.value is null;
 create or replace function backfill.apply_noop(results jsonb) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     update public.target t set value = (r.result ->> 'value')::integer
@@ -53,7 +54,8 @@ HAND = """
 drop table if exists hand_job;
 create table hand_job (
     id bigint generated always as identity primary key,
-    key bigint not null unique, state text not null default 'ready', attempt integer not null default 0,
+    key bigint not null unique, state text not null default 'ready',
+    attempt integer not null default 0,
     claimed_at timestamptz, finished_at timestamptz
 );
 create index hand_ready on hand_job (id) where state = 'ready';
@@ -62,7 +64,8 @@ insert into hand_job (key) select id from target order by id;
 
 HAND_CLAIM = """
 with chosen as materialized (
-    select id from hand_job where state = 'ready' and id > %s order by id limit %s for update skip locked)
+    select id from hand_job where state = 'ready' and id > %s
+     order by id limit %s for update skip locked)
 update hand_job j set state = 'running', attempt = attempt + 1, claimed_at = now()
   from chosen c where j.id = c.id returning j.id, j.key
 """
@@ -72,7 +75,7 @@ HAND_FINISH = "update hand_job set state = 'ok', finished_at = now() where id = 
 
 @contextmanager
 def _open(_settings: Settings) -> Iterator[Compute]:
-    yield lambda row: {"value": 1}
+    yield lambda _row: {"value": 1}
 
 
 TASK = Task("noop", 1, "Nothing.", _open, pacing=Pacing(batch_size=500, threads=1))
@@ -126,7 +129,11 @@ def _timed(contest: Contest, loop: Callable[[str, int, int], None], run: int) ->
 
 
 def _worker(
-    barrier: threading.Barrier, loop: Callable[[str, int, int], None], url: str, batch: int, run: int
+    barrier: threading.Barrier,
+    loop: Callable[[str, int, int], None],
+    url: str,
+    batch: int,
+    run: int,
 ) -> None:
     barrier.wait()
     loop(url, batch, run)
@@ -186,7 +193,8 @@ def measure(contest: Contest, rounds: int) -> float:
     print(
         f"{contest.processes} process(es): hand loop {medians['hand']:,.0f} rows/s, "
         f"ours {medians['ours']:,.0f} rows/s, ratio {ratio:.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}); discovery included {medians['discovery']:,.0f} rows/s",
+        f"({min(ratios):.2f} to {max(ratios):.2f}); "
+        f"discovery included {medians['discovery']:,.0f} rows/s",
         flush=True,
     )
     return ratio

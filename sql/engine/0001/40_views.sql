@@ -49,6 +49,7 @@ select t.name as task,
             then make_interval(secs => round(n.unfinished * 60 / p.per_minute)::double precision) end as eta,
        w.live as processes,
        case when t.paused_at is not null then format('paused by %s', t.paused_by) || coalesce(': ' || t.paused_reason, '')
+            when w.live = 0 and c.runs > 0 then 'no process works for the run that was started'
             when w.live = 0 and n.unfinished > 0 then 'no process is running'
             when w.live = 0 then 'nothing to do'
             when w.working > 0 then null
@@ -70,7 +71,8 @@ select t.name as task,
               (select count(*) from backfill.job j where j.task = t.name and j.state = 'running') as running,
               coalesce((select sum(greatest(s.estimate - s.scanned, 0)) from backfill.sweep s
                          where s.task = t.name and s.ended_at is null), 0)::bigint as unswept,
-              coalesce((select bool_and(r.found_exact) from backfill.run r where r.task = t.name and r.status <> 'ended'), true) as exact) c
+              coalesce((select bool_and(r.found_exact) from backfill.run r where r.task = t.name and r.status <> 'ended'), true) as exact,
+              (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended') as runs) c
  cross join lateral (
        select w.ok, w.nothing_found, w.skipped, w.failed, c.ready, c.running, c.exact,
               w.ok + w.nothing_found + w.skipped + w.failed as done,
