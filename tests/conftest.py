@@ -1,3 +1,8 @@
 """Fixtures of all tests; each plugin holds those of one kind."""
 
-pytest_plugins = ["tests.plugins.database"]
+pytest_plugins = [
+    "tests.plugins.database",
+    "tests.plugins.detectors",
+    "tests.plugins.picture_host",
+    "tests.plugins.processes",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,19 +75,28 @@ def decode(
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     form, size = _recognise(file)
-    with _codec_errors(form, file, size, max_pixels):
+    _check_whole(form, file, size)
+    with _codec_errors(form, size, max_pixels):
         image = form.open(file)
     full = image.size
     _check_pixels(form, *full, max_pixels)
-    mode = image.mode
     if form.scales:
         image.draft(None, (short_side, short_side))
     with _memory.take(form.memory(image, *full)):
-        with _codec_errors(form, file, size, max_pixels):
-            image.load()
-        reduced = to_rgb(image, _factor(*image.size, short_side))
-    if not form.scales:
-        full = image.size  # TIFF turns itself while loading, HEIF may correct its header
+        try:
+            with _codec_errors(form, size, max_pixels):
+                image.load()
+            if not form.scales:
+                full = image.size  # TIFF turns itself while loading, HEIF may correct its header
+            reduced = to_rgb(image, _factor(*image.size, short_side))
+            return _picture(form, image, reduced, full)
+        finally:
+            del image  # its pixels have to be gone before their memory is handed on
+
+
+def _picture(
+    form: Format, image: ImageFile.ImageFile, reduced: Image.Image, full: tuple[int, int]
+) -> Picture:
     orientation = _orientation(image)
     if orientation in _TURNS:
         reduced = reduced.transpose(_TURNS[orientation])
@@ -96,7 +106,7 @@ def decode(
         width=width,
         height=height,
         format=form.name,
-        mode=mode,
+        mode=image.mode,
         scale=min(1.0, max(reduced.size) / max(full)),
         animated=form.animates and _animated(image),
     )
@@ -129,7 +139,7 @@ def _check_pixels(form: Format, width: int, height: int, most: int) -> None:
 
 
 @contextmanager
-def _codec_errors(form: Format, file: IO[bytes], size: int, most: int) -> Iterator[None]:
+def _codec_errors(form: Format, size: int, most: int) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into `Permanent`."""
     try:
         yield
@@ -141,11 +151,9 @@ def _codec_errors(form: Format, file: IO[bytes], size: int, most: int) -> Iterat
             code="too_many_pixels",
         ) from error
     except Exception as error:  # hostile bytes can break a decoder anywhere
-        if "truncated" in str(error).lower() or _ends_early(form, file, size):
-            raise Permanent(
-                f"truncated {form.name} picture: it ends early, after {size:,} bytes",
-                code="truncated_picture",
-            ) from error
+        traceback.clear_frames(error.__traceback__)  # they hold on to the pixels
+        if "truncated" in str(error).lower():
+            raise _truncated(form, size) from error
         raise Permanent(
             f"broken {form.name} picture: {_one_line(error)}", code="broken_picture"
         ) from error
@@ -155,13 +163,21 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _ends_early(form: Format, file: IO[bytes], size: int) -> bool:
-    """Whether the container says that it is longer than the file is."""
-    file.seek(0)
+def _check_whole(form: Format, file: IO[bytes], size: int) -> None:
+    """Refuse a file whose container says that it is longer; HEIF decodes with tiles missing."""
     if form.name == "WEBP":
-        return int.from_bytes(file.read(8)[4:], "little") + 8 > size
-    if form.name not in ("AVIF", "HEIF"):
-        return False
+        end = int.from_bytes(file.read(8)[4:], "little") + 8
+    elif form.name in ("AVIF", "HEIF"):
+        end = _last_box_end(file, size)
+    else:
+        return
+    file.seek(0)
+    if end > size:
+        raise _truncated(form, size)
+
+
+def _last_box_end(file: IO[bytes], size: int) -> int:
+    """Where the last top-level box of an ISO media file ends (ISO/IEC 14496-12, 4.2)."""
     end = 0
     while end < size:
         file.seek(end)
@@ -169,10 +185,17 @@ def _ends_early(form: Format, file: IO[bytes], size: int) -> bool:
         length = int.from_bytes(header[:4], "big")
         if length == 1:
             length = int.from_bytes(header[8:], "big")
-        if length < 8:  # 0: to the end of the file; less is broken otherwise
-            return False
+        if length < 8:  # 0 is to the end of the file; anything else is for the decoder to refuse
+            break
         end += length
-    return end > size
+    return end
+
+
+def _truncated(form: Format, size: int) -> Permanent:
+    return Permanent(
+        f"truncated {form.name} picture: it ends early, after {size:,} bytes",
+        code="truncated_picture",
+    )
 
 
 def _factor(width: int, height: int, short_side: int) -> int:

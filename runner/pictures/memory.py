@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MEGABYTE = 1_000_000
+
+LARGE = 64 * MEGABYTE
+"""From this size on, freed memory is given back to the system at once."""
 
 
 class Allowance:
@@ -36,6 +41,23 @@ class Allowance:
         try:
             yield
         finally:
+            if size >= LARGE:
+                _give_back()
             with self._changed:
                 self._used -= size
                 self._changed.notify_all()
+
+
+def _find_trim() -> Callable[[], None]:
+    """Glibc's malloc_trim, or nothing elsewhere.
+
+    glibc keeps what a thread freed for that thread alone: measured, eight threads that decode
+    in turns held more than twice of what was in use at any time.
+    """
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    return (lambda: None) if trim is None else (lambda: trim(0))
+
+
+_give_back = _find_trim()

@@ -3,6 +3,7 @@
     python -m tests.bench.pictures subject     estimated against marked boxes
     python -m tests.bench.pictures draft       decoded small against decoded in full
     python -m tests.bench.pictures memory      peak memory by format and size
+    python -m tests.bench.pictures crowd       peak memory of eight threads with large pictures
     python -m tests.bench.pictures threads     pictures a second by number of threads
 
 The photographs are those inside Python packages. scikit-image is there after `make install`;
@@ -196,6 +197,27 @@ def memory(kind: str | None) -> None:
     )
 
 
+def crowd() -> None:
+    """Peak memory above the baseline while eight threads decode large pictures."""
+    import resource
+    import tempfile
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for kind in ("JPEG progressive", "JPEG progressive 4:4:4", "PNG"):
+            files.append(Path(folder, kind.replace(" ", "-").replace(":", "")))
+            make = [sys.executable, "-m", __spec__.name, "make", kind, "--to", str(files[-1])]
+            subprocess.run(make, check=True)
+        large = [file.read_bytes() for file in files] * 4
+    decode(_small_jpeg())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, large))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
+    print(f"eight threads, {len(large)} pictures of 100 MP: peak {peak / 1e6:.0f} MB")
+
+
 def _small_jpeg() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "JPEG")
@@ -241,7 +263,7 @@ def threads() -> None:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["subject", "draft", "memory", "threads", "make"])
+    parser.add_argument("what", choices=["subject", "draft", "memory", "crowd", "threads", "make"])
     parser.add_argument("kind", nargs="?", help="memory: this kind only")
     parser.add_argument("--folder", type=Path, help="draft: JPEGs to measure instead")
     parser.add_argument("--to", type=Path, help="make: the file to write")
@@ -254,6 +276,8 @@ def main() -> None:
         memory(given.kind)
     elif given.what == "make":
         make(given.kind, given.to)
+    elif given.what == "crowd":
+        crowd()
     else:
         threads()
 

@@ -1,6 +1,7 @@
 """The cost of a claim when 99 % of the jobs are finished, as the jobs table grows.
 
     python -m tests.bench.scale [--sizes 10000 1000000 5000000] [--claims 40]
+        [--layout last|scattered]
 
 For each size: buffers and time of `backfill.claim` by EXPLAIN ANALYZE, and rows read from any
 table or index during it. Sizes take turns, so that a noisy machine is noisy for all of them.
@@ -36,12 +37,16 @@ select backfill.register_task('scale', 1, 'Nothing.');
 """
 
 FILL = """
-insert into target select g, case when g %% 100 <> 0 then 1 end from generate_series(1, %(size)s) g;
+insert into target select g, case when {finished} then 1 end from generate_series(1, {size}) g;
 insert into backfill.job (task, key, state, task_version, attempt, finished_at)
-select 'scale', g::text, case when g %% 100 = 0 then 'ready' else 'ok' end, 1, 1,
-       case when g %% 100 <> 0 then now() end
-  from generate_series(1, %(size)s) g;
+select 'scale', g::text, case when {finished} then 'ok' else 'ready' end, 1, 1,
+       case when {finished} then now() end
+  from generate_series(1, {size}) g;
 """
+
+LAYOUTS = {"last": "g <= {size} / 100 * 99", "scattered": "g % 100 <> 0"}
+"""Which jobs are finished: all but the last, as claiming in order leaves them, or all but every
+hundredth, which puts each ready job on a page of its own."""
 
 READ = """
 select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables
@@ -68,13 +73,13 @@ class Cost:
         )
 
 
-def prepare(url: str, size: int) -> Cost:
+def prepare(url: str, size: int, layout: str) -> Cost:
     """A database with so many jobs, 1 % of them ready, and a runner to claim with."""
     migrate.upgrade(url, [], {})
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(NEEDS)
-        for statement in FILL.strip().split(";\n"):
-            connection.execute(statement, {"size": size})
+        finished = LAYOUTS[layout].format(size=size)
+        connection.execute(FILL.format(finished=finished, size=size))
         connection.execute("vacuum analyze")
     with Session(url, name="scale") as session:
         run = session.one(
@@ -126,13 +131,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000, 5_000_000])
     parser.add_argument("--claims", type=int, default=40)
+    parser.add_argument("--layout", choices=list(LAYOUTS), default="last")
     given = parser.parse_args()
     worst = 0.0
     settings = {"max_wal_size": "8GB", "shared_buffers": "2GB", "autovacuum": "off"}
     with EmbeddedServer(open_folder() / "bench", settings=settings) as server:
         costs = []
         for size in given.sizes:
-            costs.append(prepare(fresh_database(server.url(), f"scale_{size}"), size))
+            url = fresh_database(server.url(), f"scale_{size}")
+            costs.append(prepare(url, size, given.layout))
             print(f"prepared {size:,} jobs", flush=True)
         measure(costs, given.claims)
     first = costs[0].medians()

@@ -13,9 +13,6 @@ from runner.tasks.quality_score import score
 from runner.tasks.quality_score.detector import Detector
 from runner.tasks.quality_score.subject import Subject, find
 
-VERSION = 1
-"""Of the rules and of what the details hold; raised, every image is scored again."""
-
 
 class Compute:
     """Scores one row at a time; called from several threads.
@@ -78,7 +75,7 @@ def evaluate(picture: Picture, subject: Subject) -> dict[str, Any]:
         brightness=light,
     )
     details: dict[str, Any] = {
-        "version": VERSION,
+        "version": score.VERSION,
         "algorithm": score.ALGORITHM,
         "parts": asdict(parts),
         "box": None if subject.box is None else subject.box.as_json(),

@@ -27,7 +27,8 @@ _TRIMMED = 0.015
 class Estimate:
     """A box and how far the methods behind it agree: the mean of their overlaps with it, 0..1.
 
-    The confidence is no probability, but it tells better estimates from worse.
+    The confidence is no probability. It tells better boxes from worse where there is a subject;
+    it can't tell whether there is one (on a lawn all methods agree on the whole picture).
     """
 
     box: Box

@@ -14,6 +14,8 @@ Pixels = npt.NDArray[np.float64]
 
 CLUSTERS = 8
 CLUSTER_ROUNDS = 8
+CLUSTER_SOFTNESS = 6.0
+"""In units of L*a*b*: colours this near to two clusters belong to both."""
 
 # sRGB to CIE XYZ with the D65 white point (IEC 61966-2-1).
 _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -61,17 +63,15 @@ def contrast(lab: Pixels) -> Pixels:
 def clusters(lab: Pixels) -> Pixels:
     """Colours that are near the middle and make up little of the frame's border."""
     height, width, _ = lab.shape
-    member = _k_means(lab.reshape(-1, 3)).reshape(height, width)
     border = np.zeros((height, width), dtype=bool)
     border[[0, -1]] = border[:, [0, -1]] = True
     central = _central(height, width)
-    result = np.zeros((height, width))
-    for cluster in np.unique(member):
-        mine = member == cluster
-        share_of_border = (mine & border).sum() / border.sum()
-        central_by = central[mine].mean() / central.mean()
-        result[mine] = central_by * np.exp(-0.9 * share_of_border / (mine.mean() + 0.02))
-    return spread(blurred(result, 1))
+    belongs = _soft_k_means(lab.reshape(-1, 3))
+    share = belongs.mean(axis=0)
+    share_of_border = belongs[border.reshape(-1)].mean(axis=0)
+    central_by = belongs.T @ central.reshape(-1) / (belongs.sum(axis=0) * central.mean())
+    worth = central_by * np.exp(-0.9 * share_of_border / (share + 0.02))
+    return spread(blurred((belongs @ worth).reshape(height, width), 1))
 
 
 def spread(values: Pixels) -> Pixels:
@@ -104,20 +104,28 @@ def _central(height: int, width: int) -> Pixels:
     return np.exp(-away / (2 * 0.3**2))
 
 
-def _k_means(colours: Pixels) -> npt.NDArray[np.int64]:
-    """Each colour's cluster; begins with colours far apart, so that it needs no chance."""
+def _soft_k_means(colours: Pixels) -> Pixels:
+    """How far each colour belongs to each cluster (colours x clusters, rows add up to 1).
+
+    Begins with colours far apart, so that it needs no chance; soft, so that a small change of
+    the picture doesn't tip many pixels over into another cluster at once.
+    """
     centres = [colours[((colours - colours.mean(axis=0)) ** 2).sum(axis=1).argmin()]]
     for _ in range(CLUSTERS - 1):
         nearest = np.min([((colours - c) ** 2).sum(axis=1) for c in centres], axis=0)
         centres.append(colours[nearest.argmax()])
     means = np.array(centres)
-    member = np.zeros(len(colours), dtype=np.int64)
+    belongs = _belongs(colours, means)
     for _ in range(CLUSTER_ROUNDS):
-        member = ((colours[:, None] - means[None]) ** 2).sum(axis=-1).argmin(axis=1)
-        count = np.bincount(member, minlength=CLUSTERS)
-        sums = np.stack(
-            [np.bincount(member, colours[:, i], minlength=CLUSTERS) for i in range(3)], axis=1
-        )
-        filled = count > 0
-        means[filled] = sums[filled] / count[filled, None]
-    return member
+        means = belongs.T @ colours / belongs.sum(axis=0)[:, None]
+        belongs = _belongs(colours, means)
+    return belongs
+
+
+def _belongs(colours: Pixels, means: Pixels) -> Pixels:
+    distance = ((colours[:, None] - means[None]) ** 2).sum(axis=-1)
+    # Relative to the nearest, so that a colour far from all still belongs somewhere.
+    weight = np.exp((distance.min(axis=1, keepdims=True) - distance) / (2 * CLUSTER_SOFTNESS**2))
+    weight += 1e-12  # no cluster is ever quite empty
+    shares: Pixels = weight / weight.sum(axis=1, keepdims=True)
+    return shares

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from runner.tasks.quality_score.boxes import Box
 
+VERSION = 1
+"""Of the rules and of what the details hold; raised, every image is scored again."""
+
 ALGORITHM = "weighted-five-part"
 
 LEAST_SHARE, MOST_SHARE = 0.15, 0.80

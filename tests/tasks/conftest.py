@@ -1,0 +1,26 @@
+"""The task, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from runner.contract import Compute
+from runner.tasks.quality_score import task
+from tests.tasks.samples import Open
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens the task with some settings and the defaults of the others."""
+    with ExitStack() as stack:
+
+        def open_with(**given: Any) -> Compute:
+            defaults = {option.name: option.default for option in task.options}
+            assert set(given) <= set(defaults)
+            return stack.enter_context(task.open({**defaults, **given}))
+
+        yield open_with
