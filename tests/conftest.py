@@ -2,7 +2,7 @@
 
 pytest_plugins = [
     "tests.plugins.database",
-    "tests.plugins.detectors",
     "tests.plugins.picture_host",
+    "tests.plugins.detectors",
     "tests.plugins.processes",
 ]
