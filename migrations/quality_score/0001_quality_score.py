@@ -28,7 +28,7 @@ def names() -> dict[str, object]:
         "version": binding.literal(str(VERSION), raw=True),
         "binding": binding.as_literal(),
         "table": binding.table("table"),
-        "table_name": binding.literal(binding["table"]),
+        "table_name": binding.name_literal("table"),
         "table_schema": binding.schema("table"),
         "key": binding.column("key"),
         "key_type": binding.type_of("table", "key"),
@@ -50,6 +50,8 @@ def names() -> dict[str, object]:
 
 def upgrade() -> None:
     """Each step leaves a state from which the upgrade can be run again."""
+    binding = Binding.of(TASK, context.config.attributes)
+    binding.check_columns("table", ("key", "url", "width", "height", "source_type", "boxes"))
     values = names()
     run_script("tasks/quality_score/0001/10_columns.sql", values)
     with op.get_context().autocommit_block():

@@ -110,7 +110,8 @@ def _migrate(url: str) -> None:
     from runner import registry
     from runner.database import migrate
 
-    migrate.upgrade(url, [registry.find(TASK)], {"boxes": "boxes"})
+    known = registry.all_tasks()
+    migrate.upgrade(url, [known[TASK]], {"boxes": "boxes"}, known=list(known.values()))
     click.echo(f"schema backfill is installed, with the task {TASK}")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 
 import click
 
 from runner.cli.common import Settings
-from runner.cli.logs import printable, redact
+from runner.cli.logs import as_json, printable, redact
 from runner.errors import BackfillError, ExitCode
+
+log = logging.getLogger(__name__)
 
 
 def tell(error: BaseException, settings: Settings) -> int:
@@ -20,7 +23,7 @@ def tell(error: BaseException, settings: Settings) -> int:
         _say("interrupted")
         return ExitCode.INTERRUPTED
     if settings.verbose and not isinstance(error, click.ClickException):
-        click.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
+        _trace(error)
     known = _known(error)
     if known is None:
         message = f"unexpected error: {type(error).__name__}: {error}"
@@ -56,5 +59,16 @@ def _usage(error: click.ClickException) -> str:
     return message
 
 
+def _trace(error: BaseException) -> None:
+    if as_json():
+        log.debug("traceback", exc_info=error)
+    else:
+        click.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
+
+
 def _say(message: str) -> None:
-    click.echo(f"backfill: {printable(redact(' '.join(message.split())))}", err=True)
+    line = printable(redact(" ".join(message.split())))
+    if as_json():
+        log.error(line)
+    else:
+        click.echo(f"backfill: {line}", err=True)

@@ -65,6 +65,11 @@ class _Stderr(logging.Handler):
 _handler = _Stderr()
 
 
+def as_json() -> bool:
+    """Whether stderr is to hold nothing but JSON objects, a line each."""
+    return isinstance(_handler.formatter, _Json)
+
+
 def configure(verbose: bool, log_format: str) -> None:
     """Log to stderr from now on: our own messages from info on, other libraries' warnings.
 

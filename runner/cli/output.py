@@ -6,6 +6,7 @@ Colours and lines only on a terminal; elsewhere plain text in aligned columns.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Any
 
 import click
 
-from runner.cli.logs import printable
+from runner.cli.logs import as_json, printable
+
+log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
@@ -79,8 +82,11 @@ def heading(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line for the user beside the output proper: on stderr."""
-    click.echo(printable(text), err=True)
+    """Print a line for the user beside the output proper: on stderr, in the log's format."""
+    if as_json():
+        log.info(text)
+    else:
+        click.echo(printable(text), err=True)
 
 
 def emit_json(value: Any, *, one_line: bool = False) -> None:
@@ -97,6 +103,8 @@ def human(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, (Decimal, float)):
+        return f"{value:,.0f}" if abs(float(value)) >= 100 else f"{value:,}"
     if isinstance(value, timedelta):
         return duration(value)
     if isinstance(value, datetime):

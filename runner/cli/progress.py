@@ -2,112 +2,170 @@
 
 from __future__ import annotations
 
-import sys
+import logging
+import re
 import threading
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Self
 
 import psycopg
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
+from runner.cli.common import Settings
+from runner.cli.logs import printable
 from runner.cli.output import duration
+from runner.cli.run_options import RunOptions
 from runner.database import failures
 from runner.database.session import Session
 from runner.errors import BackfillError
 
-TERMINAL_EVERY_S = 0.5
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
 LINE_EVERY_S = 10.0
+RATE_OVER_S = 30.0
+JOIN_S = 2.0
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
-def line(run: dict[str, Any]) -> str:
-    """One line of a run's numbers: done of total, outcomes, elapsed, average, time left."""
+class Recent:
+    """Rows a second over the last half minute, so that a pause long ago doesn't blur the ETA."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, done: int) -> float:
+        """Take notice of how many are done; the rate, 0 where it isn't known yet."""
+        now = time.monotonic()
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > RATE_OVER_S:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return (done - before) / (now - then) if now > then else 0.0
+
+
+def share(run: dict[str, Any]) -> str:
+    """`523/1,000 (52.3%)`; a total that is estimated has a tilde."""
     done, total = run["processed"], max(run["found"], run["processed"])
     percent = f" ({100 * done / total:.1f}%)" if total else ""
-    elapsed = run["elapsed"].total_seconds()
-    about = "" if run["found_exact"] else "~"
-    parts = [f"{done}/{about}{total}{percent}", f"ok {run['ok']}"]
-    parts += [
-        f"{name.replace('_', ' ')} {run[name]}"
-        for name in ("nothing_found", "skipped", "failed")
-        if run[name]
-    ]
-    parts.append(f"elapsed {duration(elapsed)}")
+    return f"{done:,}/{'' if run['found_exact'] else '~'}{total:,}{percent}"
+
+
+def numbers(run: dict[str, Any], rate: float) -> list[str]:
+    """Outcomes, elapsed time, average time of a row, rows a second and time left."""
+    done, total = run["processed"], max(run["found"], run["processed"])
+    parts = [f"ok {run['ok']:,}"]
+    others = ("nothing_found", "skipped", "failed")
+    parts += [f"{name.replace('_', ' ')} {run[name]:,}" for name in others if run[name]]
+    parts.append(f"elapsed {duration(run['elapsed'])}")
     if done:
-        parts.append(f"avg {run['busy_ms'] / done:.0f}ms")
-        parts.append(f"{done / elapsed:.1f}/s")
-        if run["status"] != "ended" and total > done:
-            parts.append(f"eta {duration((total - done) * elapsed / done)}")
-    return " | ".join(parts)
+        parts.append(f"avg {duration(run['busy_ms'] / done / 1000)}")
+    if rate:
+        parts.append(f"{rate:,.1f}/s")
+        if total > done:
+            parts.append(f"eta {duration(max(round((total - done) / rate), 1))}")
+    return parts
+
+
+class _Bar(Progress):
+    """The bar, with the numbers on a line of their own below it, and why nothing moves."""
+
+    below: tuple[str, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for line in self.below:
+            yield Text(line, no_wrap=True, overflow="ellipsis")
 
 
 class Display:
-    """Shows a run's numbers from the database until closed, in a thread and session of its own."""
+    """Shows a run's numbers from the database, in a thread and session of its own.
 
-    def __init__(self, conninfo: str, run: int, task: str, *, quiet: bool) -> None:
+    Nothing where the summary is to be JSON; logged as lines where there is no terminal.
+    """
+
+    def __init__(
+        self, conninfo: str, run: int, task: str, options: RunOptions, output: Settings
+    ) -> None:
         self._run = run
         self._task = task
         self._stop = threading.Event()
-        self._session = Session(conninfo, name=f"backfill progress {run}", stop=self._stop)
+        self._session = Session(
+            conninfo,
+            name=f"backfill progress {run}",
+            patience=options.patience,
+            stop=self._stop,
+            persistent=True,
+        )
         self._console = Console(stderr=True)
-        self._thread: threading.Thread | None = None
-        if not quiet:
-            self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
-            self._thread.start()
+        self._recent = Recent()
+        live = self._console.is_terminal and output.log_format == "text"
+        show = self._live if live else self._lines
+        self._thread = None
+        if not options.json:
+            self._thread = threading.Thread(
+                target=self._work, args=(show,), name="progress", daemon=True
+            )
 
-    def close(self) -> None:
-        """Stop showing."""
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_S)
 
-    def _work(self) -> None:
+    def _work(self, show: Any) -> None:
         try:
-            if self._console.is_terminal:
-                self._bar()
-            else:
-                self._lines()
+            show()
         except (psycopg.Error, BackfillError) as error:
             if not self._stop.is_set():
-                print(f"progress display ended: {failures.first_line(error)}", file=sys.stderr)
+                log.warning("progress is no longer shown: %s", failures.first_line(error))
         finally:
             self._session.close()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> tuple[dict[str, Any], list[str], str | None]:
+        """The run, its numbers in words, and why nothing moves."""
         run = self._session.one("run", run=self._run)
-        progress = self._session.one("progress", task=self._task)
-        # before the first process has joined there is nothing to explain yet
-        if progress["wait_reason"] and progress["processes"] and run["status"] != "ended":
-            run["note"] = progress["wait_reason"]
-        return run
+        note = self._session.one("progress", task=self._task)["wait_reason"]
+        if not run["processes"] or run["status"] == "ended":
+            note = None
+        words = numbers(run, self._recent.note(run["processed"]))
+        return run, words, printable(note) if note else None
 
-    def _bar(self) -> None:
+    def _live(self) -> None:
         columns = (
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[line]}"),
+            TextColumn("{task.fields[share]}", markup=False),
         )
-        with Progress(*columns, console=self._console, transient=True) as bar:
-            shown = bar.add_task(self._task, total=None, line="starting")
+        with _Bar(*columns, console=self._console, transient=True, expand=True) as bar:
+            shown = bar.add_task(self._task, total=None, share="starting")
             while not self._stop.is_set():
-                run = self._read()
+                run, words, note = self._read()
+                bar.below = ("  " + "  ".join(words), *((f"  {note}",) if note else ()))
                 bar.update(
                     shown,
                     completed=run["processed"],
-                    total=max(run["found"], run["processed"], 1),
-                    line=line(run) + (f" | {run['note']}" if "note" in run else ""),
+                    total=max(run["found"], run["processed"]) or None,
+                    share=share(run),
                 )
-                self._stop.wait(TERMINAL_EVERY_S)
+                self._stop.wait(LOOK_EVERY_S)
 
     def _lines(self) -> None:
         last, said = time.monotonic(), None
-        while not self._stop.wait(TERMINAL_EVERY_S):
-            run = self._read()
-            note = run.get("note")
-            if time.monotonic() - last >= LINE_EVERY_S or (note and note.split(":")[0] != said):
-                last, said = time.monotonic(), note.split(":")[0] if note else None
-                print(
-                    f"{self._task}: {line(run)}" + (f" | {note}" if note else ""),
-                    file=sys.stderr,
-                    flush=True,
-                )
+        while not self._stop.wait(LOOK_EVERY_S):
+            run, words, note = self._read()
+            # what is waited for counts down, which is no news
+            kind = _NUMBER.sub("", note) if note else None
+            if time.monotonic() - last >= LINE_EVERY_S or (kind and kind != said):
+                last, said = time.monotonic(), kind
+                parts = [share(run), *words, *([note] if note else [])]
+                log.info("%s: %s", self._task, " | ".join(parts))

@@ -8,6 +8,7 @@ import click
 
 from runner import registry
 from runner.cli.common import conninfo, global_options
+from runner.cli.common import settings as global_settings
 from runner.cli.run_options import RunOptions, common_options, task_option
 from runner.contract import Task
 from runner.errors import BackfillError
@@ -38,7 +39,8 @@ def task_command(task: Task) -> click.Command:
 
         settings = {name: given.pop(name) for name in own}
         context = click.get_current_context()
-        code = execute(conninfo(context), task, RunOptions(**given), settings)
+        output = global_settings(context)
+        code = execute(conninfo(context), task, RunOptions(**given), settings, output)
         context.exit(int(code))
 
     return click.Command(

@@ -25,6 +25,7 @@ class RunOptions:
     workers: int
     threads: int | None
     grace: float
+    patience: float
     exit_on_pause: bool
     join: int | None
     yes: bool
@@ -84,6 +85,13 @@ def common_options(task: Task) -> list[click.Parameter]:
             default="30s",
             show_default=True,
             help="How long to wait for rows in the works when stopped.",
+        ),
+        option(
+            "--patience",
+            type=Duration(),
+            default="5m",
+            show_default=True,
+            help="How long to wait for a database that went away.",
         ),
         option(
             "--exit-on-pause", is_flag=True, help="Leave when the task is paused, rather than wait."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runner.database.session import Session
 
 RUNS = 5
+HELD = 5
 WATCH_PATIENCE_S = 300.0
 
 
@@ -61,10 +62,12 @@ def status(ctx: click.Context, task: str | None, watch: float | None, as_json: b
 
 
 def snapshot(session: Session, task: str | None) -> dict[str, Any]:
-    """What `--json` prints: progress, processes, stalled and runs, each a list of rows."""
+    """What `--json` prints, each a list of rows: what the views of these names say."""
     return {
         "progress": session.call("progress", task=task),
+        "throughput": session.call("throughput", task=task),
         "processes": session.call("processes", task=task),
+        "running": session.call("running", task=task, limit=HELD),
         "stalled": session.call("stalled", task=task),
         "runs": session.call("runs", task=task, limit=RUNS),
     }
@@ -73,8 +76,9 @@ def snapshot(session: Session, task: str | None) -> dict[str, Any]:
 def _show(found: Mapping[str, Any]) -> None:
     if not found["progress"]:
         note("no task is installed; see: backfill tasks")
+    rates = {row["task"]: row for row in found["throughput"]}
     for row in found["progress"]:
-        _show_task(row)
+        _show_task(row, rates.get(row["task"], {}))
     if found["processes"]:
         heading("\nprocesses")
         table(
@@ -82,6 +86,11 @@ def _show(found: Mapping[str, Any]) -> None:
             ["task", "run", "host", "pid", "up_for", "processed", "failed", "retried", "holds",
              Column("note", "waits for")],
         )  # fmt: skip
+    if found["running"]:
+        heading("\nrows held longest")
+        table(
+            found["running"], ["task", "key", "attempt", "alone", "host", "pid", "run", "held_for"]
+        )
     if found["stalled"]:
         heading("\nsilent processes")
         table(found["stalled"], ["task", "run", "host", "pid", "jobs_held", "silent_for", "reason"])
@@ -94,7 +103,7 @@ def _show(found: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _show_task(row: Mapping[str, Any]) -> None:
+def _show_task(row: Mapping[str, Any], rate: Mapping[str, Any]) -> None:
     title = f"{row['task']}: {row['state']}"
     if row["percent"] is not None:
         about = "" if row["total_exact"] else "about "
@@ -110,8 +119,17 @@ def _show_task(row: Mapping[str, Any]) -> None:
             if row["running"]
             else row["remaining"],
             "rate": f"{human(row['per_minute'])} a minute" if going and row["per_minute"] else None,
+            "last hour": _last_hour(rate),
             "time left": duration(row["eta"]) if row["eta"] is not None else None,
             "processes": count(row["processes"], "process", "processes") if going else None,
             "waits": row["wait_reason"],
         }
     )
+
+
+def _last_hour(rate: Mapping[str, Any]) -> str | None:
+    if not rate.get("last_hour"):
+        return None
+    each = duration(float(rate["avg_ms"]) / 1000)
+    rows, failed = rate["last_hour"], rate["failed_last_hour"]
+    return f"{count(rows, 'row')}, {failed:,} of them failed; computing one took {each}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from runner.cli.output import duration
+from runner.cli.common import count
+from runner.cli.logs import redact
+from runner.cli.output import duration, human
 from runner.errors import ExitCode
 
 SHOWN_FAILURES = 10
@@ -21,15 +24,17 @@ _EXIT = {
 }
 
 _WHY = {
-    "done": "done",
-    "limit": "stopped at its limit; the rest is for the next run",
-    "max_duration": "stopped at its longest duration; the rest is for the next run",
-    "paused": "stopped because the task is paused",
-    "cancelled": "cancelled",
-    "interrupted": "interrupted; nothing is lost",
-    "lost": "all its processes died; what they held is ready again",
-    "error": "stopped by an error",
+    "done": "is done",
+    "limit": "stopped at its limit",
+    "max_duration": "stopped at its longest duration",
+    "paused": "stopped: the task is paused",
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted; nothing is lost",
+    "lost": "lost all its processes; what they held is ready again",
+    "error": "was stopped by an error",
 }
+
+_GOES_ON = ("interrupted", "max_duration", "limit", "lost", "cancelled", "error")
 
 
 def exit_code(run: dict[str, Any]) -> ExitCode:
@@ -38,6 +43,12 @@ def exit_code(run: dict[str, Any]) -> ExitCode:
     if special is not None:
         return special
     return ExitCode.FAILED_ITEMS if run["failed"] else ExitCode.DONE
+
+
+def to_do(run: dict[str, Any]) -> str:
+    """What a run set out to do: `12,000 rows to do`."""
+    about = "" if run["found_exact"] else "about "
+    return f"{about}{count(run['found'], 'row')} to do"
 
 
 def as_json(run: dict[str, Any]) -> str:
@@ -64,43 +75,47 @@ def show(run: dict[str, Any], failed: list[dict[str, Any]], later: int) -> None:
 
     `failed` are the first of the rows that failed for good, `later` the retries not waited for.
     """
-    task = run["task"]
-    if not run["processed"] and run["exit_reason"] == "done":
+    task, reason = run["task"], run["exit_reason"]
+    if not run["processed"] and reason == "done" and not later:
         click.echo(f"{task}: nothing to do")
         return
+    click.echo(f"{task}: run {run['run']} {_WHY.get(reason, reason)}")
+    for name, value in _figures(run):
+        click.echo(f"  {name:<15}{value}")
+    _show_failures(run, failed)
+    if later and reason == "done":
+        again = "are due for another try later, after the first failed"
+        click.echo(f"{count(later, 'row')} {again}; the next run takes them up")
+    if run["status"] != "ended":
+        others = count(run["processes"], "other process", "other processes")
+        click.echo(f"the run goes on in {others}; see: backfill status {task}")
+    elif reason == "paused":
+        click.echo(f"let it go on with: backfill resume {task}")
+    elif reason in _GOES_ON:
+        click.echo(f"go on with: backfill run {task}")
+
+
+def _figures(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
     done, elapsed = run["processed"], run["elapsed"].total_seconds()
     total = max(run["found"], done)
-    click.echo(f"{task}: run {run['run']} {_WHY.get(run['exit_reason'], run['exit_reason'])}")
-    rows = [
-        ("total", f"{'' if run['found_exact'] else '~'}{total}"),
-        ("processed", f"{done} ({100 * done / total:.1f}%)" if total else str(done)),
-        ("succeeded", str(run["ok"])),
-        ("nothing found", str(run["nothing_found"]) if run["nothing_found"] else ""),
-        ("skipped", str(run["skipped"]) if run["skipped"] else ""),
-        ("failed", str(run["failed"])),
-        ("tried again", str(run["retried"]) if run["retried"] else ""),
-        ("processes lost", str(run["processes_lost"]) if run["processes_lost"] else ""),
-        ("elapsed", duration(elapsed)),
-        (
-            "average",
-            f"{run['busy_ms'] / done:.0f} ms an item, {done / elapsed:.1f} items a second"
-            if done
-            else "",
-        ),
-        ("spent", f"${run['spend_usd']:.4f}" if run["spend_usd"] else ""),
-    ]
-    for name, value in rows:
-        if value:
-            click.echo(f"  {name:<15}{value}")
-    _show_failures(run, failed)
-    if later:
-        click.echo(
-            f"{later} rows failed and are due for another try later; the next run takes them up"
-        )
-    if run["exit_reason"] in ("interrupted", "max_duration", "limit", "lost", "cancelled"):
-        click.echo(f"go on with: backfill run {task}")
-    if run["exit_reason"] == "paused":
-        click.echo(f"let it go on with: backfill resume {task}")
+    yield "total", f"{'' if run['found_exact'] else '~'}{total:,}"
+    yield "processed", f"{done:,}" + (f" ({100 * done / total:.1f}%)" if total else "")
+    yield "succeeded", f"{run['ok']:,}"
+    if run["nothing_found"]:
+        yield "nothing found", f"{run['nothing_found']:,}"
+    if run["skipped"]:
+        yield "skipped", f"{run['skipped']:,}"
+    yield "failed", f"{run['failed']:,}"
+    if run["retried"]:
+        yield "tried again", f"{run['retried']:,}"
+    if run["processes_lost"]:
+        yield "processes lost", f"{run['processes_lost']:,}"
+    yield "elapsed", duration(elapsed)
+    if done:
+        each = duration(run["busy_ms"] / done / 1000)
+        yield "average", f"{each} an item, {done / elapsed:,.1f} items a second"
+    if run["spend_usd"]:
+        yield "spent", f"${run['spend_usd']:.4f}"
 
 
 def _show_failures(run: dict[str, Any], failed: list[dict[str, Any]]) -> None:
@@ -108,9 +123,9 @@ def _show_failures(run: dict[str, Any], failed: list[dict[str, Any]]) -> None:
         return
     click.echo("failed:")
     for row in failed[:SHOWN_FAILURES]:
-        click.echo(f"  {row['key']}  {row['error_class']}: {row['error_message']}")
+        what = redact(f"{row['error_class']}: {row['error_message']}")
+        click.echo(f"  {human(row['key'])}  {human(what)}")
     if run["failed"] > SHOWN_FAILURES:
-        click.echo(
-            f"  ... and {run['failed'] - SHOWN_FAILURES} more: backfill failures {run['task']}"
-        )
+        more = run["failed"] - SHOWN_FAILURES
+        click.echo(f"  ... and {more:,} more: backfill failures {run['task']}")
     click.echo(f"take them up again with: backfill run {run['task']} --resume")

@@ -19,14 +19,28 @@ SERVER_GONE = (
     errors.IdleSessionTimeout,
 )
 
-# libpq reports a refused start of a session by message alone, without an SQLSTATE.
+# No fault of the statement's either; better tried again later, on a new connection: the disk is
+# full, or what was the primary is a standby now.
+SERVER_IN_TROUBLE = (errors.DiskFull, errors.ReadOnlySqlTransaction)
+
+# The same for every row: a name or a right that the apply function lacks.
+NOT_OF_A_ROW = (
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.InvalidSchemaName,
+    errors.SyntaxError,
+)
+
+# libpq reports a refused start of a session by message alone, without an SQLSTATE. A host name
+# that can't be resolved is not among them: name servers fail for a while, too.
 _REFUSED_FOR_GOOD = (
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
-    "does not exist",
+    '" does not exist',
     "is not permitted to log in",
-    "could not translate host name",
     "certificate verify failed",
     "server does not support SSL",
 )
@@ -46,6 +60,11 @@ def is_connection_lost(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] == "08")
 
 
+def is_trouble(error: psycopg.Error) -> bool:
+    """Whether the server can't do its work for a while, whatever it is asked."""
+    return isinstance(error, SERVER_IN_TROUBLE)
+
+
 def refused_for_good(error: psycopg.Error) -> bool:
     """Whether a connection was refused for a reason that waiting doesn't mend."""
     text = str(error)
@@ -58,14 +77,26 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def unreachable(error: BaseException, target: str) -> DatabaseUnreachable:
-    """The user's line for a database that can't be reached."""
+def reason(error: BaseException) -> str:
+    """Why the server is gone, in the fewest words: without addresses, user names and advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[-1].split("FATAL: ")[-1].strip() if lines else type(error).__name__
-    if reason.startswith("Is the server running") and len(lines) > 1:
-        reason = lines[-2].split("failed: ")[-1]
+    if not lines:
+        return type(error).__name__
+    said = [line for line in lines if "FATAL: " in line]
+    if said:
+        return said[-1].split("FATAL: ")[-1].strip()
+    failed = [line for line in lines if "failed: " in line]
+    if failed:
+        return failed[-1].split("failed: ")[-1].strip()
+    return lines[0].split("failed: ")[-1]
+
+
+def unreachable(error: BaseException, target: str, waited: float = 0.0) -> DatabaseUnreachable:
+    """The user's line for a database that can't be reached, not even after `waited` seconds."""
+    after = f" for {waited:.0f} s" if waited >= 1 else ""
     return DatabaseUnreachable(
-        f"can't reach the database {target}: {reason}; check DATABASE_URL and that it is running"
+        f"can't reach the database {target}{after}: {reason(error)}; "
+        "check DATABASE_URL and that it is running"
     )
 
 

@@ -29,7 +29,6 @@ from runner.contract import Task
 from runner.database import failures
 from runner.database.conninfo import describe
 from runner.database.files import migrations_folder
-from runner.database.scripts import LOCK_TIMEOUT
 from runner.database.session import connect
 from runner.errors import BackfillError, UsageError
 
@@ -130,6 +129,7 @@ def _raw(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
 def _online(conninfo: str, config: Config, step: Callable[[Config], None]) -> None:
     """Run an alembic command, again where a lock was not to be had; finished revisions stay."""
     connect(conninfo, name="backfill migrate").close()
+    busy = None
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         busy = _attempt(conninfo, config, step)
         if busy is None:
@@ -137,7 +137,7 @@ def _online(conninfo: str, config: Config, step: Callable[[Config], None]) -> No
         log.warning("%s; trying again (%d of %d)", busy, attempt, LOCK_ATTEMPTS)
         time.sleep(LOCK_PAUSE_S)
     raise BackfillError(
-        f"a table stayed locked for {LOCK_ATTEMPTS} tries of {LOCK_TIMEOUT}; "
+        f"{busy}, and was at each of {LOCK_ATTEMPTS} tries; "
         "find the session in pg_stat_activity, then run the same command again"
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import psycopg
@@ -85,8 +85,10 @@ def concurrent_index(
         {"entry": sql.Literal(f"index {plain}"), "task": sql.Literal(task)},
     )
     if context.is_offline_mode():
+        # Before the index is built, and only where it isn't there yet: one of the application's own
+        # must not be taken for ours.
+        execute(f"{note} and to_regclass({sql.Literal(full).as_string(None)}) is null")
         execute(create)
-        execute(note)
         return
     found = (
         _raw()
@@ -175,6 +177,17 @@ class Binding(Mapping[str, str]):
             raise UsageError(f"{kind!r} is not a type name; give e.g. --set {column}_type=bigint")
         return sql.SQL(kind)
 
+    def name_literal(self, name: str) -> sql.Literal:
+        """The quoted table name, as a text literal to look it up by."""
+        return sql.Literal(render("{t}", {"t": self.table(name)}))
+
+    def check_columns(self, table: str, columns: Iterable[str]) -> None:
+        """Raise `UsageError` for a bound column that the table lacks."""
+        if not context.is_offline_mode():
+            for column in columns:
+                if self.given(column):
+                    self._catalog_type(table, column)
+
     def _catalog_type(self, table: str, column: str) -> str:
         name = render("{t}", {"t": self.table(table)})
         row = (
@@ -187,8 +200,11 @@ class Binding(Mapping[str, str]):
             .fetchone()
         )
         if row is None:
+            found = _raw().execute("select to_regclass(%s) is not null", [name]).fetchone()
+            there = found is not None and found[0]
+            what = f"no column {self._names[column]} in table" if there else "no table"
             raise UsageError(
-                f"{self._task}: no column {self._names[column]} in table {self._names[table]}; "
+                f"{self._task}: {what} {self._names[table]}; "
                 f"name yours with --set {table}=schema.table --set {column}=column"
             )
         return str(row[0])

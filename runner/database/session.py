@@ -8,26 +8,37 @@ met by a new one and the same statement again.
 from __future__ import annotations
 
 import logging
-import random
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from runner.database import failures
+from runner.database import failures, outage
 from runner.database.conninfo import describe, with_application_name
 from runner.database.files import statement
+from runner.database.outage import Patience
 from runner.errors import DatabaseUnreachable
 
 log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[dict[str, Any]]
 
-RETRY_TRANSIENT_S = (0.01, 1.0)
-"""Shortest and longest wait before a transaction that lost a race is tried again."""
+PATIENCE_S = 300.0
+CANCEL_S = 5.0
+LOST_TIMES = 3
+"""Times that a statement is sent before it, and not chance, is blamed for lost connections."""
+
+_DEFAULTS = {
+    "connect_timeout": "10",
+    # A server whose host vanished says nothing; noticed within about a minute instead of hours.
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 
 
 def connect(conninfo: str, *, name: str, autocommit: bool = True) -> Connection:
@@ -35,13 +46,15 @@ def connect(conninfo: str, *, name: str, autocommit: bool = True) -> Connection:
 
     Raises `DatabaseUnreachable`.
     """
+    given = conninfo_to_dict(conninfo)
+    defaults: dict[str, Any] = {k: v for k, v in _DEFAULTS.items() if k not in given}
     try:
         return psycopg.connect(
             with_application_name(conninfo, name),
             autocommit=autocommit,
             prepare_threshold=None,
             row_factory=dict_row,
-            connect_timeout=10,
+            **defaults,
         )
     except psycopg.OperationalError as error:
         raise failures.unreachable(error, describe(conninfo)) from error
@@ -60,9 +73,9 @@ def is_direct(connection: Connection) -> bool:
 class Session:
     """A connection, opened at its first use, that waits for a server that went away.
 
-    `patience` is how long in seconds it waits before it gives up with `DatabaseUnreachable`;
-    `stop`, once set, ends the wait early. `on_open` runs on each new connection. Not thread-safe:
-    one session a thread.
+    It waits for `patience` seconds before it gives up with `DatabaseUnreachable`, or for `grace`
+    seconds once `stop` is set. It waits for its first connection, too, if it is `persistent`.
+    `on_open` runs on each new connection. Not thread-safe: one session a thread.
     """
 
     def __init__(
@@ -70,16 +83,20 @@ class Session:
         conninfo: str,
         *,
         name: str,
-        patience: float = 300.0,
-        stop: Event | None = None,
+        patience: float = PATIENCE_S,
+        stop: threading.Event | None = None,
+        grace: float = 0.0,
+        persistent: bool = False,
         on_open: Callable[[Connection], None] | None = None,
     ) -> None:
         self._conninfo = conninfo
+        self._target = describe(conninfo)
         self._name = name
-        self._patience = patience
-        self._stop = stop or Event()
+        self._patience = Patience(patience, stop or threading.Event(), grace, persistent)
         self._on_open = on_open
         self._connection: Connection | None = None
+        self._connected_before = False
+        self.aborted = False
         self.reconnects = 0
 
     def __enter__(self) -> Session:
@@ -93,6 +110,22 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def direct(self) -> bool:
+        """Whether the server session is this connection's own; see `is_direct`."""
+        (row,) = self.execute("select pg_backend_pid() as pid")
+        return self._connection is not None and row["pid"] == self._connection.info.backend_pid
+
+    def abort(self) -> None:
+        """End whatever another thread does with this session; it raises what came of it."""
+        self.aborted = True
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        try:
+            connection.cancel_safe(timeout=CANCEL_S)
+        except psycopg.Error as error:
+            log.debug("%s: could not cancel: %s", self._name, failures.first_line(error))
 
     def call(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Run the statement in `sql/runtime/<name>.sql`; the rows it returns.
@@ -108,66 +141,61 @@ class Session:
         return row
 
     def execute(
-        self, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        once: bool = False,
     ) -> list[dict[str, Any]]:
-        """Run one statement in a transaction of its own, again after a lost race or connection."""
-        deadline: float | None = None
-        pause = RETRY_TRANSIENT_S[0]
+        """Run one statement in a transaction of its own, again after a lost race or connection.
+
+        With `once` these are the caller's: a lost race (serialization failure, deadlock, lock
+        timeout), and a statement that loses its connection each time it is sent.
+        """
+        wait = outage.Wait(self._target, self._patience)
+        sent = 0
         while True:
             try:
                 connection = self._opened()
+                sent += 1
                 cursor = connection.execute(query, parameters)
                 rows = cursor.fetchall() if cursor.description else []
             except (psycopg.Error, DatabaseUnreachable) as error:
-                if isinstance(error, psycopg.Error) and failures.is_transient(error):
-                    log.debug("%s: %s, trying again", self._name, failures.first_line(error))
-                else:
-                    deadline = self._wait_or_raise(error, deadline)
-                self._stop.wait(pause * (0.5 + random.random() / 2))
-                pause = min(pause * 2, RETRY_TRANSIENT_S[1])
+                if self.aborted or (once and sent >= LOST_TIMES):
+                    raise
+                self._recover(error, wait, once=once)
             else:
-                if deadline is not None:
-                    log.warning("the database is back; going on")
+                wait.over()
                 return rows
+
+    def _recover(
+        self, error: psycopg.Error | DatabaseUnreachable, wait: outage.Wait, *, once: bool
+    ) -> None:
+        """Return once it is time for another try; raise where there is none to be had."""
+        if isinstance(error, psycopg.Error) and failures.is_transient(error) and not once:
+            log.debug("%s: %s, trying again", self._name, failures.first_line(error))
+            wait.for_another_try()
+            return
+        cause = outage.cause(error)
+        # What a caller's own condition tried to write is no sign of a server in recovery.
+        if cause is None or (failures.is_trouble(cause) and not self._patience.persistent):
+            raise error
+        if self._connection is not None:
+            self._connection.close()
+        down = cause is not error or failures.is_trouble(cause)
+        wait.for_server(cause, connected_before=self._connected_before, down=down)
 
     def _opened(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            if self._connection is not None:
+            if self._connected_before:
                 self.reconnects += 1
-            self._connection = connect(self._conninfo, name=self._name)
+            connection = connect(self._conninfo, name=self._name)
+            self._connection = connection
+            self._connected_before = True
             if self._on_open is not None:
-                self._on_open(self._connection)
+                try:
+                    self._on_open(connection)
+                except BaseException:
+                    connection.close()
+                    raise
         return self._connection
-
-    def _wait_or_raise(
-        self, error: psycopg.Error | DatabaseUnreachable, deadline: float | None
-    ) -> float:
-        cause = error.__cause__ if isinstance(error, DatabaseUnreachable) else error
-        if not isinstance(cause, psycopg.Error) or not failures.is_connection_lost(cause):
-            raise error
-        fatal = isinstance(error, DatabaseUnreachable) and failures.refused_for_good(cause)
-        now = time.monotonic()
-        if self._connection is None or fatal or self._stop.is_set():
-            # never connected: a wrong address should be told at once, not after minutes
-            raise _as_unreachable(error, self._conninfo)
-        if deadline is None:
-            log.warning(
-                "lost the database %s (%s); waiting for it up to %.0f s",
-                describe(self._conninfo),
-                failures.first_line(cause),
-                self._patience,
-            )
-            deadline = now + self._patience
-        if now >= deadline:
-            raise _as_unreachable(error, self._conninfo)
-        if not self._connection.closed:
-            self._connection.close()
-        return deadline
-
-
-def _as_unreachable(
-    error: psycopg.Error | DatabaseUnreachable, conninfo: str
-) -> DatabaseUnreachable:
-    if isinstance(error, DatabaseUnreachable):
-        return error
-    return failures.unreachable(error, describe(conninfo))

@@ -76,7 +76,7 @@ class PictureServer(ThreadingHTTPServer):
         """Where it listens, with no slash at its end."""
         return f"http://{LOOPBACK}:{self.server_port}"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Report what went wrong in one line, unless it is only that a client went away."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
@@ -107,7 +107,7 @@ class PictureHandler(BaseHTTPRequestHandler):
         else:
             self._send_picture(picture)
 
-    do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+    do_HEAD = do_GET
 
     def _send_picture(self, picture: Picture) -> None:
         answer = picture.answer

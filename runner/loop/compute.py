@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
 from runner.errors import NothingFound, Permanent, Retry, Skip
-from runner.loop.model import Job, Outcome, Verdict, outcome
+from runner.loop.model import Job, Outcome, Verdict, outcome, seconds
 
 NOT_NEEDED = Verdict("skipped", error_class="not_needed", message="the row no longer needs work")
 
@@ -33,15 +33,39 @@ def judge(compute: Compute, job: Job) -> Verdict:
             "retry",
             error_class=error.code,
             message=str(error),
-            after=error.after,
-            counts=error.counts,
+            after=seconds(error.after),
+            counts=bool(error.counts),
         )
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a row's failure is that row's alone
+    except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the thread
         name = type(error).__name__
         return Verdict("retry", error_class=name, message=f"{name}: {error}")
     if isinstance(value, Result):
-        return Verdict("ok", value.value, spend_usd=value.spend_usd)
-    return Verdict("ok", value)
+        return _result(value.value, value.spend_usd)
+    return _result(value, 0.0)
+
+
+def _result(value: object, spend_usd: float) -> Verdict:
+    if isinstance(value, Mapping):
+        return Verdict("ok", value, spend_usd=spend_usd)
+    return Verdict(
+        "failed",
+        error_class="bad_result",
+        message=f"the computation returned {type(value).__name__}; it should return a mapping",
+        spend_usd=spend_usd,
+    )
+
+
+def attempt(compute: Compute, job: Job) -> Outcome:
+    """Compute one job and put what came of it into words; never raises."""
+    began = time.monotonic()
+    try:
+        verdict = judge(compute, job)
+        return outcome(job, verdict, round((time.monotonic() - began) * 1000))
+    except BaseException as error:  # noqa: BLE001 - an exception that can't even be printed
+        name = type(error).__name__
+        message = f"what the computation raised or returned can't be told ({name})"
+        bad = Verdict("retry", error_class="unprintable", message=message)
+        return outcome(job, bad, round((time.monotonic() - began) * 1000))
 
 
 class ComputePool:
@@ -62,7 +86,7 @@ class ComputePool:
         self._wake = wake
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.low_water = threads
-        self.started: dict[int, Job] = {}
+        self._busy: set[tuple[int, int]] = set()
         self._threads = [
             threading.Thread(target=self._work, name=f"compute-{n}", daemon=True)
             for n in range(1, threads + 1)
@@ -79,6 +103,11 @@ class ComputePool:
     def unstarted(self) -> int:
         """Jobs queued and not started."""
         return self._jobs.qsize()
+
+    @property
+    def busy(self) -> int:
+        """Jobs being computed, those included that were taken from this process meanwhile."""
+        return len(self._busy)
 
     def discard_unstarted(self) -> list[Job]:
         """Take back what has not been started."""
@@ -98,12 +127,9 @@ class ComputePool:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self.started[job.id] = job
+            self._busy.add((job.id, job.attempt))
             if self._jobs.qsize() <= self.low_water:
                 self._wake.set()
-            began = time.monotonic()
-            verdict = judge(self._compute, job)
-            result = outcome(job, verdict, round((time.monotonic() - began) * 1000))
-            # Delivered first: a job that is in neither place would look unstarted.
+            result = attempt(self._compute, job)
+            self._busy.discard((job.id, job.attempt))
             self._deliver(result)
-            self.started.pop(job.id, None)

@@ -6,43 +6,46 @@ import logging
 import threading
 import time
 
-import psycopg
-
-from runner.database import failures
-from runner.database.session import Session
-from runner.errors import BackfillError
-from runner.loop.model import Job, Outcome, Verdict, outcome
+from runner.loop.finish import Finisher
+from runner.loop.model import Job, Outcome
 
 log = logging.getLogger(__name__)
 
 MAX_AGE_S = 0.25
 """Longest time that a result waits for others to be finished with."""
 
-# The row's data don't fit the application's table: the same again can't succeed.
-_PERMANENT = ("22", "23")
+GROUP_CHARACTERS = 8 * 1024 * 1024
+"""Characters of JSON in one statement, unless a single result has more."""
+
+AGAIN_S = 1.0
+"""Pause before results whose rows were locked are tried again."""
 
 
 class Flusher:
     """Collects outcomes and finishes them in groups of about `group` on a session of its own.
 
     `held` is the process's map of jobs it holds; what is finished leaves it. `wake` is set after
-    each group. After `close()` everything delivered has been sent; an error that can't be helped
-    is in `fatal`.
+    each group. An error that can't be helped is in `fatal`.
     """
 
     def __init__(
-        self, session: Session, held: dict[int, Job], group: int, wake: threading.Event
+        self, finisher: Finisher, held: dict[int, Job], group: int, wake: threading.Event
     ) -> None:
-        self._session = session
+        self._finisher = finisher
         self._held = held
         self.group = group
         self._wake = wake
         self._ready = threading.Event()
         self._pending: list[Outcome] = []
+        self._characters = 0
         self._lock = threading.Lock()
         self._closing = False
         self.delivered = 0
-        self.fatal: BackfillError | None = None
+        self.blocked: list[Outcome] = []
+        """Results whose rows somebody else has locked; they are tried again."""
+        self._blocked_until = 0.0
+        self._told = False
+        self.fatal: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="flush", daemon=True)
         self._thread.start()
 
@@ -50,102 +53,114 @@ class Flusher:
         """Take an outcome; called by the computing threads."""
         with self._lock:
             self._pending.append(result)
+            self._characters += len(result.payload)
             self.delivered += 1
-            count = len(self._pending)
+            first, full = len(self._pending) == 1, self._is_full()
         # the first starts the clock; a full group, or everything that is held, goes at once
-        if count == 1 or count >= self.group or count >= len(self._held):
+        if first or full:
             self._ready.set()
 
-    def close(self) -> None:
-        """Send what there is and end the thread."""
+    def close(self, seconds: float) -> None:
+        """Send what there is and end the thread, after so many seconds by force."""
         self._closing = True
         self._ready.set()
-        self._thread.join()
+        self._thread.join(seconds)
+        while self._thread.is_alive():
+            self._finisher.abort()
+            self._thread.join(1.0)
+
+    def _is_full(self) -> bool:
+        count = len(self._pending)
+        return (
+            count >= self.group
+            or count + len(self.blocked) >= len(self._held)
+            or self._characters >= GROUP_CHARACTERS
+        )
 
     def _work(self) -> None:
         try:
-            while True:
-                self._ready.wait()
-                self._ready.clear()
-                self._let_others_join()
-                with self._lock:
-                    batch, self._pending = self._pending, []
-                if batch:
+            while not (self._closing and not self._pending and not self.blocked):
+                self._await_results()
+                if batch := self._take():
                     self._send(batch)
                     self._wake.set()
-                elif self._closing:
-                    return
-                if self._closing or self._pending:
-                    self._ready.set()
-        except BackfillError as error:
+        except Exception as error:  # noqa: BLE001 - the main thread raises it
             self.fatal = error
-        except psycopg.Error as error:
-            self.fatal = failures.explain(error)
         finally:
             self._wake.set()
-            self._session.close()
+            self._finisher.close()
 
-    def _let_others_join(self) -> None:
-        deadline = time.monotonic() + MAX_AGE_S
+    def _await_results(self) -> None:
+        """Return when there is a group to send, or the thread is to end."""
+        if self._pending:
+            oldest = time.monotonic()
+        else:
+            self._ready.wait(self._until_blocked())
+            self._ready.clear()
+            oldest = time.monotonic()
         while not self._closing:
             with self._lock:
-                count = len(self._pending)
-            left = deadline - time.monotonic()
-            if count == 0 or count >= self.group or count >= len(self._held) or left <= 0:
+                full, some = self._is_full(), bool(self._pending)
+            left = oldest + MAX_AGE_S - time.monotonic()
+            if not some or full or left <= 0:
                 return
             self._ready.wait(left)
             self._ready.clear()
+        if not self._pending and self.blocked:
+            time.sleep(max(min(self._until_blocked() or 0.0, AGAIN_S), 0.0))
+
+    def _until_blocked(self) -> float | None:
+        return max(self._blocked_until - time.monotonic(), 0.0) if self.blocked else None
+
+    def _take(self) -> list[Outcome]:
+        with self._lock:
+            batch, self._pending = self._pending, []
+            self._characters = 0
+        if self.blocked and time.monotonic() >= self._blocked_until:
+            batch += self.blocked
+            self.blocked = []
+        return batch
 
     def _send(self, batch: list[Outcome]) -> None:
-        by_runner: dict[int, list[Outcome]] = {}
-        for result in batch:
-            by_runner.setdefault(result.job.runner, []).append(result)
-        for runner, results in by_runner.items():
-            for start in range(0, len(results), self.group):
-                self._finish(runner, results[start : start + self.group])
-        for result in batch:
-            held = self._held.get(result.job.id)
-            if held is not None and held.runner == result.job.runner:
-                del self._held[result.job.id]
-
-    def _finish(self, runner: int, results: list[Outcome]) -> None:
-        """Finish a group; where the apply function refuses it, find the row that is to blame."""
-        try:
-            done = self._session.one(
-                "finish", runner=runner, results=f"[{','.join(r.payload for r in results)}]"
-            )
-        except psycopg.Error as error:
-            if len(results) > 1:
-                middle = len(results) // 2
-                self._finish(runner, results[:middle])
-                self._finish(runner, results[middle:])
-            elif results[0].error_class and results[0].error_class.startswith("apply_"):
-                raise
-            else:
-                self._finish(runner, [_refused(results[0], error)])
-            return
-        if done["accepted"] < len(results):
+        blocked: list[Outcome] = []
+        for group in _groups(batch, self.group):
+            left = self._finisher.finish(group)
+            blocked += left
+            waiting = {id(result) for result in left}
+            for result in group:
+                held = self._held.get(result.job.id)
+                if (
+                    id(result) not in waiting
+                    and held is not None
+                    and held.runner == result.job.runner
+                ):
+                    del self._held[result.job.id]
+        if blocked and not self._told:
             log.warning(
-                "%d of %d results dropped: their jobs had been given to others",
-                len(results) - done["accepted"],
-                len(results),
+                "%d results wait for rows that another session has locked, such as %s",
+                len(blocked),
+                blocked[0].job.key,
             )
-        if log.isEnabledFor(logging.DEBUG):
-            for result in results:
-                log.debug(
-                    "%s %s%s",
-                    result.kind,
-                    result.job.key,
-                    f": {result.message}" if result.message else "",
-                )
+        self._told = bool(blocked)
+        self.blocked += blocked
+        self._blocked_until = time.monotonic() + AGAIN_S
 
 
-def _refused(result: Outcome, error: psycopg.Error) -> Outcome:
-    """The outcome of a job whose result the apply function would not take."""
-    state = error.sqlstate or "unknown"
-    verdict = Verdict(
-        "failed" if state.startswith(_PERMANENT) else "retry",
-        error_class=f"apply_{state}",
-        message=f"the result could not be written: {failures.first_line(error)}",
-    )
-    return outcome(result.job, verdict, 0)
+def _groups(batch: list[Outcome], most: int) -> list[list[Outcome]]:
+    """Groups for one statement each: of one runner, not too many, not too long."""
+    groups: list[list[Outcome]] = []
+    runner, characters = 0, 0
+    for result in batch:
+        size = len(result.payload)
+        if (
+            not groups
+            or result.job.runner != runner
+            or len(groups[-1]) >= most
+            or characters + size > GROUP_CHARACTERS
+        ):
+            groups.append([])
+            characters = 0
+        runner = result.job.runner
+        groups[-1].append(result)
+        characters += size
+    return groups

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 MESSAGE_LIMIT = 500
 """Characters of an error message that are kept."""
+
+CLASS_LIMIT = 100
+"""Characters of an error class that are kept."""
+
+WAIT_LIMIT_S = 30 * 86_400.0
+"""Longest wait before a retry that is believed, whatever a server's Retry-After says."""
+
+RESULT_LIMIT = 64 * 1024 * 1024
+"""Characters of a result's JSON. PostgreSQL's own limit is 255 MiB for all elements of an array
+(JENTRY_OFFLENMASK), and past 1 GiB a statement costs the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,11 @@ class Verdict:
 
 def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
     """The verdict as an outcome of this job; a result that is no JSON fails the job for good."""
-    message = verdict.message[:MESSAGE_LIMIT] if verdict.message else verdict.message
+    words = plain(verdict.message, MESSAGE_LIMIT)
+    kind = plain(verdict.error_class, CLASS_LIMIT)
+    if verdict.kind in ("retry", "failed"):
+        # an exception may have nothing to say, and the database wants a reason
+        kind, words = kind or "unknown", words or "no message"
     try:
         payload = json.dumps(
             {
@@ -57,9 +72,9 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
                 "attempt": job.attempt,
                 "outcome": verdict.kind,
                 "revision": job.revision,
-                "result": verdict.result,
-                "error_class": verdict.error_class,
-                "error_message": message,
+                "result": None if verdict.result is None else dict(verdict.result),
+                "error_class": kind,
+                "error_message": words,
                 "after": verdict.after,
                 "counts": verdict.counts,
                 "ms": milliseconds,
@@ -67,11 +82,28 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
             },
             allow_nan=False,
         )
-    except (TypeError, ValueError) as error:
-        bad = Verdict(
-            "failed",
-            error_class="bad_result",
-            message=f"the result can't be written as JSON: {error}",
-        )
-        return outcome(job, bad, milliseconds)
-    return Outcome(job, verdict.kind, payload, verdict.error_class, message)
+    except (TypeError, ValueError, RecursionError) as error:
+        return _bad_result(job, f"the result can't be written as JSON: {error}", milliseconds)
+    if len(payload) > RESULT_LIMIT:
+        size, most = (n // 2**20 for n in (len(payload), RESULT_LIMIT))
+        return _bad_result(job, f"the result is {size} MiB of JSON, over {most}", milliseconds)
+    return Outcome(job, verdict.kind, payload, kind, words)
+
+
+def seconds(value: object) -> float | None:
+    """A wait in seconds, at most `WAIT_LIMIT_S`, or None where it is no number of seconds."""
+    if isinstance(value, (int, float)) and not math.isnan(value) and value >= 0:
+        return min(float(value), WAIT_LIMIT_S)
+    return None
+
+
+def plain(text: str | None, most: int) -> str | None:
+    """The text as PostgreSQL can store it: no NUL, no lone surrogates, not too long."""
+    if text is None:
+        return None
+    clean = str(text).replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def _bad_result(job: Job, message: str, milliseconds: int) -> Outcome:
+    return outcome(job, Verdict("failed", error_class="bad_result", message=message), milliseconds)

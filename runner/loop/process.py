@@ -13,24 +13,30 @@ import psycopg
 
 from runner.contract import Compute, Task
 from runner.database import failures
-from runner.database.session import Session, connect, is_direct
-from runner.errors import BackfillError
+from runner.database.session import PATIENCE_S, Session
+from runner.errors import BackfillError, DatabaseUnreachable
 from runner.loop.claiming import Claim, Claimer, Discoverer
 from runner.loop.compute import ComputePool
+from runner.loop.finish import Finisher
 from runner.loop.flush import Flusher
 from runner.loop.heartbeat import Heartbeat
 from runner.loop.model import Job
+from runner.loop.rate import Rate
 
 log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.5
 BUSY_POLL_S = 0.05
+RUN_HAS_ENDED = "BF004"
+"""SQLSTATE of backfill.join_run()."""
+CLOSE_S = 2.0
+"""Shortest time that the last results have to get to the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a process stays. `max_duration` and `grace` are seconds; with `parent` it stops
-    when that process is no longer its parent.
+    """How long a process stays. `max_duration`, `grace` and `patience` (with a lost server) are
+    seconds; with `parent` it stops when that process is no longer its parent.
     """
 
     threads: int
@@ -38,6 +44,7 @@ class Limits:
     grace: float = 30.0
     exit_on_pause: bool = False
     parent: int | None = None
+    patience: float = PATIENCE_S
 
 
 class Process:
@@ -60,19 +67,24 @@ class Process:
         self._name = f"backfill {task.name} run {run}"
         self._wake = threading.Event()
         self._held: dict[int, Job] = {}
-        self._session = Session(conninfo, name=self._name)
+        self._session = self._open(self._name)
         batch_size = self._session.one("run_options", run=run)["batch_size"]
         self._claimer = Claimer(self._session, self._join())
         self._discoverer = Discoverer(self._session, run)
-        self._beat = Heartbeat(conninfo, self._name, self._claimer.runner, self._wake)
-        self._flusher = Flusher(
-            Session(conninfo, name=f"{self._name} finish"), self._held, batch_size, self._wake
-        )
+        self._beat = self._start_beating()
+        finisher = Finisher(self._open(f"{self._name} finish"), task.name)
+        self._flusher = Flusher(finisher, self._held, batch_size, self._wake)
         self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake)
+        self._rate = Rate()
         self._began = time.monotonic()
         self._next_claim = self._began
+        self._delay = 0.0
         self._alone = False
-        self._rate_mark = (self._began, 0)
+
+    @property
+    def still_computing(self) -> int:
+        """Rows that threads still compute; after `work()`, those that outlasted the grace."""
+        return self._pool.busy
 
     def work(self) -> str:
         """Claim, compute and finish until there is a reason to leave; that reason.
@@ -82,59 +94,110 @@ class Process:
         reason = "error"
         try:
             reason = self._until_done()
+        except DatabaseUnreachable:
+            self._abandon()
+            raise
         except psycopg.Error as error:
-            raise failures.explain(error) from error
-        finally:
             self._wind_down(reason)
+            raise failures.explain(error) from error
+        except BaseException:
+            self._wind_down(reason)
+            raise
+        self._wind_down(reason)
         return reason
 
     # --- joining and leaving ------------------------------------------------------------------
 
+    def _open(self, name: str) -> Session:
+        return Session(
+            self._conninfo,
+            name=name,
+            patience=self._limits.patience,
+            stop=self._stop,
+            grace=self._limits.grace,
+            persistent=True,
+        )
+
     def _join(self) -> int:
-        with connect(self._conninfo, name=self._name) as connection:
-            direct = is_direct(connection)
+        host, pid = socket.gethostname(), os.getpid()
+        direct = self._session.direct()
+        reconnects = self._session.reconnects
         row = self._session.one(
             "join_run",
             run=self._run,
             version=self._task.version,
-            host=socket.gethostname(),
-            pid=os.getpid(),
+            host=host,
+            pid=pid,
             direct=direct,
         )
-        return int(row["runner"])
+        runner = int(row["runner"])
+        if self._session.reconnects != reconnects:
+            # the reply to an earlier try may have been lost after it was committed
+            for other in self._session.call("processes", task=self._task.name):
+                mine = (other["run"], other["host"], other["pid"]) == (self._run, host, pid)
+                if mine and other["runner"] != runner:
+                    self._session.call("leave", runner=other["runner"], reason="error")
+        return runner
 
-    def _rejoin(self) -> None:
-        """Come back after having been presumed dead: with nothing in hand, as somebody else."""
+    def _start_beating(self) -> Heartbeat:
+        return Heartbeat(
+            self._conninfo, self._name, self._claimer.runner, self._wake, self._limits.patience
+        )
+
+    def _rejoin(self) -> str | None:
+        """Come back after having been presumed dead: with nothing in hand, as somebody else.
+
+        A reason to leave where there is nothing to come back to.
+        """
         log.warning("this process was silent too long and its jobs were given back; joining again")
         self._beat.close()
         self._pool.discard_unstarted()
         self._held.clear()
-        self._claimer = Claimer(self._session, self._join())
-        self._beat = Heartbeat(self._conninfo, self._name, self._claimer.runner, self._wake)
+        try:
+            self._claimer = Claimer(self._session, self._join())
+        except psycopg.Error as error:
+            if error.sqlstate != RUN_HAS_ENDED:
+                raise
+            return "done"
+        self._beat = self._start_beating()
+        return None
 
     def _wind_down(self, reason: str) -> None:
         """Hand back what was not started, wait for what was, finish it, say goodbye."""
         for job in self._pool.discard_unstarted():
             self._held.pop(job.id, None)
         self._pool.close()
+        runner = self._claimer.runner
+        deadline = time.monotonic() + self._limits.grace
         try:
-            if self._flusher.fatal is None and self._beat.fatal is None:
-                self._session.call("release", runner=self._claimer.runner, keep=list(self._held))
-                deadline = time.monotonic() + self._limits.grace
-                while self._held and self._flusher.fatal is None and time.monotonic() < deadline:
-                    self._rest(BUSY_POLL_S)
-            self._flusher.close()
+            if self._trouble() is None:
+                self._session.call("release", runner=runner, keep=list(self._held))
+            if self._held and self._limits.parent is None:
+                _say_what_is_waited_for(reason, len(self._held), self._limits.grace)
+            while self._held and self._trouble() is None and time.monotonic() < deadline:
+                self._rest(BUSY_POLL_S)
+            self._flusher.close(max(deadline - time.monotonic(), CLOSE_S))
             if self._held:
-                log.warning(
-                    "%d rows were still being computed; they are handed back", len(self._held)
-                )
-            self._session.call("leave", runner=self._claimer.runner, reason=reason)
+                log.warning("%d rows were not done in time; they are handed back", len(self._held))
+            self._session.call("leave", runner=runner, reason=reason)
         except (psycopg.Error, BackfillError) as error:
             # Nothing is lost: what is left behind is rescued like a dead process's jobs.
             log.warning("could not say goodbye: %s", failures.first_line(error))
         finally:
+            self._flusher.close(0)
             self._beat.close()
             self._session.close()
+
+    def _abandon(self) -> None:
+        """Leave without a server to say goodbye to; others find what is left behind."""
+        self._pool.discard_unstarted()
+        self._pool.close()
+        self._flusher.close(0)
+        self._beat.close()
+        self._session.close()
+
+    def _trouble(self) -> Exception | None:
+        return self._flusher.fatal or self._beat.fatal
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -143,7 +206,8 @@ class Process:
             if (reason := self._told_to_go()) is not None:
                 return reason
             if self._beat.lost.is_set():
-                self._rejoin()
+                if (reason := self._rejoin()) is not None:
+                    return reason
             elif (
                 self._has_room()
                 and self._is_time()
@@ -152,13 +216,13 @@ class Process:
                 return reason
 
     def _told_to_go(self) -> str | None:
-        fatal = self._flusher.fatal or self._beat.fatal
-        if fatal is not None:
-            raise fatal
+        trouble = self._trouble()
+        if trouble is not None:
+            raise trouble
         if self._stop.is_set():
             return "interrupted"
         if self._limits.parent is not None and os.getppid() != self._limits.parent:
-            log.warning("the process that started this one is gone; stopping")
+            _fall_silent()
             return "interrupted"
         longest = self._limits.max_duration
         if longest is not None and time.monotonic() - self._began >= longest:
@@ -167,26 +231,18 @@ class Process:
 
     def _has_room(self) -> bool:
         """Whether to claim now; otherwise waits a little for that to change."""
-        batch = self._flusher.group
+        batch, threads = self._flusher.group, self._limits.threads
         if not self._held:
             self._alone = False
-        self._pool.low_water = self._claim_ahead(batch)
-        full = len(self._held) >= 4 * batch + self._limits.threads
+        self._rate.note(self._flusher.delivered)
+        self._pool.low_water = min(self._rate.in_s(0.25), max(batch, threads))
+        full = len(self._held) >= 4 * batch + threads
         if self._alone or full or self._pool.unstarted > self._pool.low_water:
+            if self._flusher.blocked:
+                self._beat.note = "waiting for rows that another session has locked"
             self._rest(IDLE_POLL_S)
             return False
         return True
-
-    def _claim_ahead(self, batch: int) -> int:
-        """Unstarted jobs at which to claim more: about what is computed in a quarter of a second."""
-        now, (then, before) = time.monotonic(), self._rate_mark
-        if now - then < BUSY_POLL_S:
-            return self._pool.low_water
-        done = self._flusher.delivered
-        self._rate_mark = (now, done)
-        ahead = int((done - before) / (now - then) * 0.25)
-        threads = self._limits.threads
-        return min(max(ahead, threads), max(batch, threads))
 
     def _is_time(self) -> bool:
         left = self._next_claim - time.monotonic()
@@ -198,14 +254,26 @@ class Process:
         self._wake.wait(seconds)
         self._wake.clear()
 
+    def _want(self) -> int:
+        """How many to claim: a second's work, so that slow rows are shared with other processes.
+
+        Where a delay is wanted between batches, they are whole ones.
+        """
+        batch = self._flusher.group
+        if self._delay:
+            return batch
+        return min(batch, max(self._limits.threads, self._rate.in_s(1.0)))
+
     def _claim(self) -> Claim:
-        claim = self._claimer.claim(self._flusher.group, alone=not self._held, held=self._held)
+        alone = not self._held and not self._pool.busy
+        claim = self._claimer.claim(self._want(), alone=alone, held=self._held)
         if claim.status == "jobs":
             self._beat.note = None
             for job in claim.jobs:
                 self._held[job.id] = job
             self._pool.submit(claim.jobs)
-            self._next_claim = time.monotonic() + claim.delay_ms / 1000
+            self._delay = claim.delay_ms / 1000
+            self._next_claim = time.monotonic() + self._delay
         if claim.status in ("jobs", "none"):
             self._flusher.group = claim.batch_size
         return claim
@@ -246,10 +314,16 @@ class Process:
 
     def _without_work(self, reason: str) -> str | None:
         """Nothing is ready: leave, unless something may yet become ready within `retry_wait`."""
-        outlook = self._session.one("outlook", runner=self._claimer.runner)
+        self._claimer.restart()
         if self._held:
             self._rest(IDLE_POLL_S)
-        elif outlook["retries"]:
+            return None
+        runner = self._claimer.runner
+        # A claim whose connection was cut may have been committed after it was sent again.
+        if self._session.one("release", runner=runner, keep=[])["released"]:
+            return None
+        outlook = self._session.one("outlook", runner=runner)
+        if outlook["retries"]:
             seconds = max(outlook["next_due_s"] or 0.0, 0.01)
             self._beat.note = (
                 f"waiting for {outlook['retries']} retries, the next in {seconds:.0f} s"
@@ -262,7 +336,6 @@ class Process:
             self._rest(BUSY_POLL_S)
         else:
             return reason
-        self._claimer.restart()
         return None
 
     def _while_paused(self, claim: Claim) -> str | None:
@@ -271,3 +344,16 @@ class Process:
             return "paused"
         self._rest(IDLE_POLL_S)
         return None
+
+
+def _say_what_is_waited_for(reason: str, rows: int, grace: float) -> None:
+    again = "; interrupt again to leave at once" if reason == "interrupted" else ""
+    log.info("stopping: finishing %d rows in the works, for up to %.0f s%s", rows, grace, again)
+
+
+def _fall_silent() -> None:
+    """The process that read what this one says is gone; a write into its pipe would fail rows."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)

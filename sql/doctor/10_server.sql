@@ -19,7 +19,7 @@ select 'warn', format('statement_timeout is %s for %s: a claim or a sweep''s chu
    and (select setting::bigint from pg_settings where name = 'statement_timeout') < 10000
 union all
 select 'warn', format('%s of %s connections are taken', count(*), current_setting('max_connections')),
-       'use fewer processes, or a pooler: each process takes two connections'
+       'use fewer processes, or a pooler: each process takes three connections'
   from pg_stat_activity
  where backend_type = 'client backend'
 having count(*) > 0.8 * current_setting('max_connections')::integer

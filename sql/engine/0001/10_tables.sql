@@ -70,6 +70,8 @@ create table backfill.run (
     max_jobs     bigint,
     taken        bigint not null default 0,
     found        bigint not null default 0,
+    found_new    bigint not null default 0,
+    found_again  bigint not null default 0,
     found_exact  boolean not null default true,
     started_at   timestamptz not null default clock_timestamp(),
     ended_at     timestamptz,
@@ -106,6 +108,8 @@ comment on column backfill.run.delay_ms is 'Milliseconds between two claims of a
 comment on column backfill.run.max_jobs is 'Most jobs its processes may take together; null: no limit.';
 comment on column backfill.run.taken is 'Jobs taken so far, each counted once; maintained where there is a limit.';
 comment on column backfill.run.found is 'Rows that needed work when it started.';
+comment on column backfill.run.found_new is 'Of these, rows without a job that was waiting already.';
+comment on column backfill.run.found_again is 'Of these, rows that had been finished before and are to be done again.';
 comment on column backfill.run.found_exact is 'Whether found was counted; otherwise it is the planner''s estimate.';
 comment on column backfill.run.started_at is 'When it started.';
 comment on column backfill.run.ended_at is 'When it ended.';
@@ -233,23 +237,28 @@ create table backfill.sweep (
     lane        bigint not null,
     reached     text,
     high        text,
-    estimate    bigint not null default 0,
     scanned     bigint not null default 0,
     enqueued    bigint not null default 0,
+    counted_by  bigint,
+    to_come     bigint not null default 0,
+    again       bigint not null default 0,
     last_job_id bigint not null default 0,
     began_at    timestamptz,
     ended_at    timestamptz,
     primary key (task, lane),
-    constraint sweep_ends_after_it_began check (ended_at is null or began_at is not null)
+    constraint sweep_ends_after_it_began check (ended_at is null or began_at is not null),
+    constraint sweep_expects_no_less_than_nothing check (again >= 0 and to_come >= again)
 );
 comment on table backfill.sweep is 'The present or last pass over a task''s needs view, from the least native key to the greatest that there was when it began.';
 comment on column backfill.sweep.task is 'The task.';
 comment on column backfill.sweep.lane is '0, or the lane of a run with a condition of its own.';
 comment on column backfill.sweep.reached is 'Native key of the last row read, as text; null: none yet.';
 comment on column backfill.sweep.high is 'Greatest native key when the sweep began, as text; null: the view was empty.';
-comment on column backfill.sweep.estimate is 'Rows that were expected when it began.';
 comment on column backfill.sweep.scanned is 'Rows of the view read so far.';
 comment on column backfill.sweep.enqueued is 'Jobs enqueued or reopened so far.';
+comment on column backfill.sweep.counted_by is 'The newest run whose count it goes by.';
+comment on column backfill.sweep.to_come is 'Rows of that count that are yet to be enqueued or reopened, by it or by the next sweep.';
+comment on column backfill.sweep.again is 'Of these, rows that were finished before.';
 comment on column backfill.sweep.last_job_id is 'Greatest id of a job enqueued so far.';
 comment on column backfill.sweep.began_at is 'When it began; null: not begun.';
 comment on column backfill.sweep.ended_at is 'When it came to its end; null: not yet.';

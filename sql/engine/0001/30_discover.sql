@@ -5,9 +5,11 @@
 -- others are told 'busy' and go on claiming.
 --
 -- The view is read with the caller's rights in a read-only block, since a run's condition is the
--- caller's SQL; only sweep_open() and enqueue() write, with their owner's rights.
+-- caller's SQL; only sweep_open() and enqueue() write, with their owner's rights. A condition is
+-- never evaluated with anybody's rights but its author's. Keys are read and written as text under
+-- one time zone and date style, or the same key would be two jobs.
 --
--- Lock order: sweep row, then job rows (skip locked), then tally row.
+-- Lock order: sweep row, then job rows in order of id (skip locked), then tally row.
 
 create function backfill.native_type(p_task text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -32,7 +34,10 @@ declare
     v_sweep backfill.sweep;
 begin
     select * into strict v_run from backfill.run where id = p_run;
-    insert into backfill.sweep (task, lane) values (v_run.task, v_run.lane) on conflict do nothing;
+    if v_run.status = 'ended' then
+        state := 'ended';
+        return;
+    end if;
     select * into v_sweep from backfill.sweep s
      where s.task = v_run.task and s.lane = v_run.lane for update skip locked;
     if not found then
@@ -48,12 +53,16 @@ begin
     fresh := v_sweep.began_at is null or v_sweep.ended_at is not null;
     if fresh then
         update backfill.sweep s
-           set reached = null, high = null, estimate = v_run.found, scanned = 0, enqueued = 0,
-               began_at = clock_timestamp(), ended_at = null
+           set reached = null, high = null, scanned = 0, enqueued = 0, began_at = clock_timestamp(), ended_at = null
          where s.task = v_run.task and s.lane = v_run.lane;
     else
         reached := v_sweep.reached;
         high := v_sweep.high;
+    end if;
+    if v_sweep.counted_by is null or v_sweep.counted_by < p_run then
+        update backfill.sweep s
+           set counted_by = p_run, to_come = v_run.found_new, again = v_run.found_again
+         where s.task = v_run.task and s.lane = v_run.lane;
     end if;
     state := 'open';
 end $$;
@@ -84,11 +93,17 @@ begin
     )
     select count(*), max(id) into v_new, v_last from added;
 
-    if v_run.lane <> 0 then
-        with moved as (
-            update backfill.job set lane = v_run.lane
-             where task = v_run.task and key = any (p_keys) and state = 'ready' and lane = 0
-            returning id
+    -- A lane takes over what is waiting in the common one. Any sweep takes over what was handed
+    -- back to a lane at the very moment that its run ended.
+    if v_run.lane <> 0 or exists (select from backfill.run r where r.task = v_run.task and r.lane <> 0) then
+        with chosen as materialized (
+            select j.id from backfill.job j
+             where j.task = v_run.task and j.key = any (p_keys) and j.state = 'ready' and j.lane <> v_run.lane
+               and backfill.open_lane(j.lane) = 0
+             order by j.id for update skip locked
+        ), moved as (
+            update backfill.job j set lane = v_run.lane from chosen c where j.id = c.id
+            returning j.id
         )
         select count(*), greatest(v_last, max(id)) into v_moved, v_last from moved;
     end if;
@@ -101,7 +116,7 @@ begin
              where j.finished_at < p_looked_at
                and backfill.needs_again(j.state, j.error_class, j.revision, j.task_version, u.revision, v_version,
                                         v_run.retry_failed and j.finished_at < v_run.started_at)
-               for update of j skip locked
+             order by j.id for update of j skip locked
         ), reopened as (
             update backfill.job j
                set state = 'ready', failures = 0, run_id = null, runner_id = null, finished_at = null,
@@ -128,15 +143,21 @@ begin
        set reached = coalesce(p_reached, reached), high = p_high,
            scanned = scanned + cardinality(p_keys), enqueued = enqueued + v_new + v_again,
            last_job_id = greatest(last_job_id, v_last),
+           to_come = greatest(to_come - v_new - v_again, 0),
+           again = least(greatest(again - v_again, 0), greatest(to_come - v_new - v_again, 0)),
            ended_at = case when p_over then clock_timestamp() end
      where task = v_run.task and lane = v_run.lane;
+    -- After a sweep that began later than the count, nothing of the count is still to come.
+    update backfill.sweep s set to_come = 0, again = 0
+     where s.task = v_run.task and s.lane = v_run.lane and p_over and s.to_come > 0
+       and not exists (select from backfill.run r where r.id = s.counted_by and r.started_at > s.began_at);
     return v_new + v_moved + v_again;
 end $$;
 comment on function backfill.enqueue(bigint, text[], text[], text[], text[], timestamptz, text, text, boolean) is
     'Writes a chunk of a sweep: new jobs, finished jobs to be done again, the sweep''s position. Called by discover() under the sweep''s lock.';
 
 create function backfill.discover(p_run bigint, p_chunk integer default 1000, out state text, out enqueued bigint)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
 declare
     v_run backfill.run;
     v_version integer;
@@ -152,6 +173,10 @@ declare
 begin
     enqueued := 0;
     select * into strict v_run from backfill.run where id = p_run;
+    if v_run.where_sql is not null and v_run.requested_by <> session_user then
+        raise exception 'run % has a condition of %''s, which is not evaluated with the rights of %', p_run, v_run.requested_by, session_user
+            using errcode = 'BF005', hint = format('let processes of %s work for it, or start a run of your own', v_run.requested_by);
+    end if;
     v_type := backfill.native_type(v_run.task);
     v_sweep := backfill.sweep_open(p_run);
     state := v_sweep.state;

@@ -12,7 +12,8 @@
 
 create function backfill.inputs(p_task text, p_keys text[])
 returns table (key text, revision text, input jsonb)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
 begin
     return query execute format(
         'select n.key, n.revision, to_jsonb(n) - ''native_key'' from backfill.%I n '
@@ -34,8 +35,10 @@ declare
     v_run backfill.run;
     v_task backfill.task;
     v_left bigint := p_want;
-    v_ids bigint[] := '{}';
-    v_found bigint[];
+    -- Places of rows that this transaction has locked, which cannot move while it lasts: going back
+    -- to them by place saves a descent of the primary key for each.
+    v_places tid[] := '{}';
+    v_found tid[];
 begin
     solo := false;
     solo_waiting := false;
@@ -56,7 +59,8 @@ begin
     look_ahead := v_task.look_ahead;
     if v_run.status <> 'running' then
         status := 'cancelled';
-        reason := format('run %s was cancelled', v_run.id);
+        reason := case when v_run.status = 'ended' then format('run %s has ended (%s)', v_run.id, v_run.exit_reason)
+                       else format('run %s was cancelled', v_run.id) end;
         return;
     end if;
     if v_task.paused_at is not null then
@@ -70,45 +74,46 @@ begin
         return;
     end if;
     if v_run.max_jobs is not null then
-        select r.max_jobs - r.taken into v_left from backfill.run r where r.id = v_run.id for update;
+        select r.* into v_run from backfill.run r where r.id = v_run.id for no key update;
+        v_left := v_run.max_jobs - v_run.taken;
     end if;
 
     if p_alone then
-        select array_agg(j.id) into v_found from (
-            select id from backfill.job
+        select array_agg(j.place) into v_found from (
+            select ctid as place from backfill.job
              where task = v_run.task and lane = v_run.lane and state = 'ready' and job.solo and (v_left > 0 or run_id = v_run.id)
              order by id limit 1 for update skip locked) j;
-        v_ids := coalesce(v_found, '{}');
-        solo := cardinality(v_ids) > 0;
+        v_places := coalesce(v_found, '{}');
+        solo := cardinality(v_places) > 0;
     else
         solo_waiting := exists (
             select from backfill.job
              where task = v_run.task and lane = v_run.lane and state = 'ready' and job.solo and (v_left > 0 or run_id = v_run.id));
     end if;
     if not solo then
-        select array_agg(j.id), max(j.run_after) into v_found, last_due from (
-            select id, run_after from backfill.job
+        select array_agg(j.place), max(j.run_after) into v_found, last_due from (
+            select ctid as place, run_after from backfill.job
              where task = v_run.task and lane = v_run.lane and state = 'ready'
                and run_after is not null and run_after <= clock_timestamp() and run_after >= coalesce(p_due_after, '-infinity')
                and (v_left > 0 or run_id = v_run.id)
              order by run_after
              limit case when v_left > 0 then least(p_want, v_left) else p_want end
              for update skip locked) j;
-        v_ids := coalesce(v_found, '{}');
+        v_places := coalesce(v_found, '{}');
         last_due := coalesce(last_due, p_due_after);
-        v_left := least(v_left, p_want) - cardinality(v_ids);
+        v_left := least(v_left, p_want) - cardinality(v_places);
         if v_left > 0 then
-            select array_agg(j.id), max(j.id) into v_found, last_id from (
-                select id from backfill.job
+            select array_agg(j.place), max(j.id) into v_found, last_id from (
+                select ctid as place, id from backfill.job
                  where task = v_run.task and lane = v_run.lane and state = 'ready'
                    and run_after is null and not job.solo and id > p_after
                  order by id limit v_left for update skip locked) j;
-            v_ids := v_ids || coalesce(v_found, '{}');
+            v_places := v_places || coalesce(v_found, '{}');
             last_id := coalesce(last_id, p_after);
         end if;
     end if;
 
-    if cardinality(v_ids) = 0 then
+    if cardinality(v_places) = 0 then
         status := case when v_run.max_jobs is not null and v_run.taken >= v_run.max_jobs then 'limit' else 'none' end;
         reason := case when status = 'limit' then format('the run''s limit of %s is taken', v_run.max_jobs) else 'nothing is ready' end;
         return;
@@ -117,14 +122,14 @@ begin
     if v_run.max_jobs is not null then
         -- A job counts against the limit once, however often this run takes it.
         update backfill.run r
-           set taken = r.taken + (select count(*) from backfill.job j where j.id = any (v_ids) and j.run_id is distinct from v_run.id)
+           set taken = r.taken + (select count(*) from backfill.job j where j.ctid = any (v_places) and j.run_id is distinct from v_run.id)
          where r.id = v_run.id;
     end if;
     with claimed as (
         update backfill.job j
            set state = 'running', attempt = j.attempt + 1, runner_id = p_runner, run_id = v_run.id,
                claimed_at = clock_timestamp(), run_after = null
-         where j.id = any (v_ids)
+         where j.ctid = any (v_places)
         returning j.id, j.key, j.attempt
     ), with_input as (
         select c.id, c.key, c.attempt, i.revision, i.input

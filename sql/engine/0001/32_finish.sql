@@ -4,7 +4,10 @@
 -- and this attempt are finished, and only their results are applied; whatever a late process
 -- brings for jobs that were taken from it is dropped. Results and states commit together.
 --
--- Indexes: job by primary key; runner, runner_minute by primary key.
+-- A row of the application that somebody else has locked is waited for only briefly: the process
+-- then finishes its neighbours and comes back to it.
+--
+-- Indexes: job by primary key; runner, run, runner_minute by primary key.
 -- Lock order: runner row (no key update: see 33_runners.sql), job rows, then the application's
 -- rows in the order of their keys.
 
@@ -21,31 +24,46 @@ comment on function backfill.retry_delay(interval, interval, integer, double pre
 create function backfill.finish(
     p_runner bigint, p_results jsonb,
     out accepted integer, out ok integer, out nothing_found integer, out skipped integer, out failed integer, out retried integer)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 declare
     v_runner backfill.runner;
     v_task backfill.task;
+    v_lane bigint;
     v_apply jsonb;
     v_errors jsonb;
     v_busy bigint;
     v_spend numeric;
 begin
-    select * into strict v_runner from backfill.runner r where r.id = p_runner for no key update;
+    accepted := 0;
+    ok := 0;
+    nothing_found := 0;
+    skipped := 0;
+    failed := 0;
+    retried := 0;
+    select * into v_runner from backfill.runner r where r.id = p_runner for no key update;
+    if not found then
+        return;
+    end if;
     select * into strict v_task from backfill.task t where t.name = v_runner.task;
+    select case when r.status = 'ended' then 0 else r.lane end into strict v_lane from backfill.run r where r.id = v_runner.run_id;
     with r as materialized (
-        select r.*, case when r.counts then 1 else 0 end as counted
+        select r.*, case when r.outcome in ('retry', 'failed') and r.counts is not false then 1 else 0 end as counted,
+               -- Failures so far with which it is tried again. An attempt that does not count never
+               -- makes a job fail, whatever was spent before it.
+               case when r.outcome is distinct from 'retry' then -1
+                    when r.counts is false then 2147483647 else v_task.max_attempts - 2 end as again_up_to
           from jsonb_to_recordset(p_results) as r (
                id bigint, attempt integer, outcome text, revision text, result jsonb, error_class text, error_message text,
                after double precision, counts boolean, ms bigint, spend numeric)
     ), done as (
         update backfill.job j
-           set state = case when r.outcome <> 'retry' then r.outcome
-                            when j.failures + r.counted >= v_task.max_attempts then 'failed' else 'ready' end,
-               failures = j.failures + case when r.outcome in ('retry', 'failed') then coalesce(r.counted, 1) else 0 end,
-               run_after = case when r.outcome = 'retry' and j.failures + r.counted < v_task.max_attempts
+           set state = case when j.failures <= r.again_up_to then 'ready' when r.outcome = 'retry' then 'failed' else r.outcome end,
+               failures = j.failures + r.counted,
+               run_after = case when j.failures <= r.again_up_to
                                 then clock_timestamp() + backfill.retry_delay(v_task.backoff_base, v_task.backoff_max, j.failures + r.counted, r.after) end,
-               finished_at = case when r.outcome <> 'retry' or j.failures + r.counted >= v_task.max_attempts then clock_timestamp() end,
-               runner_id = case when r.outcome <> 'retry' or j.failures + r.counted >= v_task.max_attempts then j.runner_id end,
+               finished_at = case when j.failures > r.again_up_to then clock_timestamp() end,
+               runner_id = case when j.failures > r.again_up_to then j.runner_id end,
+               lane = v_lane,
                revision = coalesce(r.revision, j.revision), task_version = v_runner.task_version,
                error_class = r.error_class, error_message = r.error_message, solo = false
           from r
@@ -88,12 +106,16 @@ create function backfill.release(p_runner bigint, p_keep bigint[] default '{}')
 returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_task text;
+    v_lane bigint;
     v_count bigint;
 begin
-    select r.task into v_task from backfill.runner r where r.id = p_runner for key share;
+    select r.task, case when run.status = 'ended' then 0 else run.lane end into v_task, v_lane
+      from backfill.runner r join backfill.run on run.id = r.run_id where r.id = p_runner for key share of r;
     with freed as (
         update backfill.job j
-           set state = 'ready', runner_id = null, solo = false, run_after = clock_timestamp()
+           set state = 'ready', runner_id = null, lane = v_lane,
+               -- an orphan that was not finished alone is still to be tried alone
+               run_after = case when not j.solo then clock_timestamp() end
          where j.task = v_task and j.runner_id = p_runner and j.state = 'running' and j.id <> all (p_keep)
         returning 1
     )

@@ -26,6 +26,10 @@ begin
     if v_run.status = 'ended' then
         raise exception 'run % has ended (%)', p_run, v_run.exit_reason using errcode = 'BF004', hint = 'start another one: backfill run ' || v_run.task;
     end if;
+    if v_run.where_sql is not null and v_run.requested_by <> session_user then
+        raise exception 'run % has a condition of %''s, which is not evaluated with the rights of %', p_run, v_run.requested_by, session_user
+            using errcode = 'BF005', hint = format('let processes of %s work for it, or start a run of your own', v_run.requested_by);
+    end if;
     insert into backfill.runner (run_id, task, task_version, host, pid, direct)
     values (p_run, v_run.task, p_task_version, p_host, p_pid, p_direct) returning id into v_id;
     return v_id;
@@ -46,12 +50,10 @@ comment on function backfill.heartbeat(bigint, text) is 'Sign of life, with what
 create function backfill.leave(p_runner bigint, p_reason text)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_task text;
     v_run bigint;
 begin
-    select r.task into v_task from backfill.runner r where r.id = p_runner for update;
-    update backfill.job set state = 'ready', runner_id = null, solo = false, run_after = clock_timestamp()
-     where task = v_task and runner_id = p_runner and state = 'running';
+    perform from backfill.runner r where r.id = p_runner for update;
+    perform backfill.release(p_runner);
     update backfill.runner r set status = 'left', ended_at = clock_timestamp(), note = null
      where r.id = p_runner and r.status = 'live' returning r.run_id into v_run;
     if v_run is null then
@@ -70,6 +72,8 @@ returns setof record language plpgsql security definer set search_path = pg_cata
 declare
     v_runner backfill.runner;
     v_task backfill.task;
+    v_lane bigint;
+    v_run bigint;
     v_why text;
     v_failed bigint;
 begin
@@ -86,6 +90,7 @@ begin
         else
             continue;
         end if;
+        select case when r.status = 'ended' then 0 else r.lane end into strict v_lane from backfill.run r where r.id = v_runner.run_id;
         with orphan as materialized (
             select j.id from backfill.job j
              where j.task = v_runner.task and j.runner_id = v_runner.id and j.state = 'running'
@@ -99,6 +104,7 @@ begin
                    finished_at = case when j.solo and j.failures + 1 >= v_task.max_attempts then clock_timestamp() end,
                    runner_id = case when j.solo and j.failures + 1 >= v_task.max_attempts then j.runner_id end,
                    solo = not (j.solo and j.failures + 1 >= v_task.max_attempts),
+                   lane = v_lane,
                    error_class = 'crashed', error_message = v_why || ' while it held this row'
               from orphan o where j.id = o.id
             returning j.id, j.key, j.attempt, j.state, j.error_class, j.error_message
@@ -117,12 +123,19 @@ begin
         return next;
     end loop;
     -- A run that nobody works for any more, not even a process that is being started anew, is over.
-    perform backfill.end_run(r.id, 'lost')
-       from backfill.run r join backfill.task t on t.name = r.task
-      where r.status <> 'ended'
-        and exists (select from backfill.runner w where w.run_id = r.id)
-        and not exists (select from backfill.runner w where w.run_id = r.id
-                         and (w.status = 'live' or w.ended_at > clock_timestamp() - t.lease));
+    for v_run in
+        select r.id from backfill.run r join backfill.task t on t.name = r.task
+         where r.status <> 'ended'
+           and exists (select from backfill.runner w where w.run_id = r.id)
+           and not exists (select from backfill.runner w where w.run_id = r.id
+                            and (w.status = 'live' or w.ended_at > clock_timestamp() - t.lease))
+         order by r.id for update of r skip locked
+    loop
+        -- seen anew under the run's lock, which a process that joins takes too
+        if not exists (select from backfill.runner w where w.run_id = v_run and w.status = 'live') then
+            perform backfill.end_run(v_run, 'lost');
+        end if;
+    end loop;
 end $$;
 comment on function backfill.rescue(interval) is
     'Gives back the jobs of processes that died: their session lock is gone and they were silent for the grace, or they were silent for the task''s lease. Ends runs that nobody works for. Every process calls it now and then; calling it more often does no harm.';

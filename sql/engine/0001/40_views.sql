@@ -53,31 +53,41 @@ select t.name as task,
             when w.live = 0 and n.unfinished > 0 then 'no process is running'
             when w.live = 0 then 'nothing to do'
             when w.working > 0 then null
-            else w.note end as wait_reason
+            when w.waiting > 0 then w.note
+            else format('no sign of life from %s for %s s; see backfill.stalled', case w.live when 1 then 'its process' else w.live || ' processes' end,
+                        floor(extract(epoch from w.silent_for))) end as wait_reason
   from backfill.task t
   join backfill.tally y on y.task = t.name
   join backfill.throughput p on p.task = t.name
  cross join lateral (
        select count(*) filter (where r.status = 'live') as live,
-              count(*) filter (where r.status = 'live' and r.note is null) as working,
-              min(r.note) filter (where r.status = 'live') as note,
+              count(*) filter (where r.status = 'live' and r.note is null and r.heartbeat_at > clock_timestamp() - interval '10 seconds') as working,
+              count(*) filter (where r.status = 'live' and r.note is not null and r.heartbeat_at > clock_timestamp() - interval '10 seconds') as waiting,
+              min(r.note) filter (where r.status = 'live' and r.heartbeat_at > clock_timestamp() - interval '10 seconds') as note,
+              min(clock_timestamp() - r.heartbeat_at) filter (where r.status = 'live') as silent_for,
               coalesce(sum(r.ok), 0)::bigint + y.ok as ok,
               coalesce(sum(r.nothing_found), 0)::bigint + y.nothing_found as nothing_found,
               coalesce(sum(r.skipped), 0)::bigint + y.skipped as skipped,
               coalesce(sum(r.failed), 0)::bigint + y.failed as failed
          from backfill.runner r where r.task = t.name) w
  cross join lateral (
-       select (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready') as ready,
+       -- each of the three is an index of its own
+       select (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is null and not j.solo)
+              + (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is not null)
+              + (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.solo) as ready,
               (select count(*) from backfill.job j where j.task = t.name and j.state = 'running') as running,
-              coalesce((select sum(greatest(s.estimate - s.scanned, 0)) from backfill.sweep s
-                         where s.task = t.name and s.ended_at is null), 0)::bigint as unswept,
-              coalesce((select bool_and(r.found_exact) from backfill.run r where r.task = t.name and r.status <> 'ended'), true) as exact,
               (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended') as runs) c
  cross join lateral (
-       select w.ok, w.nothing_found, w.skipped, w.failed, c.ready, c.running, c.exact,
-              w.ok + w.nothing_found + w.skipped + w.failed as done,
-              c.ready + c.running + c.unswept as unfinished) n;
-comment on view backfill.progress is 'One row a task: how far it is, how fast, when it will be done, and in wait_reason why nothing moves (null: it moves). total is exact where total_exact says so, else in part the planner''s estimate.';
+       -- two sweeps at once may wait for the same row
+       select coalesce(sum(s.to_come), 0)::bigint as to_come, coalesce(sum(s.again), 0)::bigint as again,
+              coalesce(bool_and(r.found_exact), true) and count(*) < 2 as exact
+         from backfill.sweep s left join backfill.run r on r.id = s.counted_by
+        where s.task = t.name and s.to_come > 0) s
+ cross join lateral (
+       select w.ok, w.nothing_found, w.skipped, w.failed, c.ready, c.running, s.exact,
+              greatest(w.ok + w.nothing_found + w.skipped + w.failed - s.again, 0) as done,
+              c.ready + c.running + s.to_come as unfinished) n;
+comment on view backfill.progress is 'One row a task: how far it is, how fast, when it will be done, and in wait_reason why nothing moves (null: it moves). total is exact where total_exact says so: what is known to need work since the last run began, rows that came later left out; else it is in part the planner''s estimate.';
 
 create view backfill.running as
 select j.task, j.key, j.attempt, j.solo as alone, w.host, w.pid, j.run_id as run, j.runner_id as runner,
@@ -146,7 +156,7 @@ comment on column backfill.progress.task is 'The task.';
 comment on column backfill.progress.state is 'running, paused or idle.';
 comment on column backfill.progress.total is 'Rows done and to be done, as far as is known.';
 comment on column backfill.progress.total_exact is 'Whether total is exact.';
-comment on column backfill.progress.done is 'Rows finished, whatever their outcome.';
+comment on column backfill.progress.done is 'Rows finished, whatever their outcome, but for those that are known to need work again.';
 comment on column backfill.progress.ok is 'Finished with a result.';
 comment on column backfill.progress.nothing_found is 'Finished without anything to find.';
 comment on column backfill.progress.skipped is 'No subjects after all.';

@@ -1,0 +1,174 @@
+"""`backfill run TASK --workers N`: the processes of one command, seen from both sides."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import site
+import socket
+import sys
+from pathlib import Path
+
+import psycopg
+
+from runner.cli.common import Settings
+from runner.cli.run_options import RunOptions, threads
+from runner.cli.stopping import Stopping, leave_at_once, on_signals
+from runner.contract import Task
+from runner.database.session import Session
+from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
+from runner.loop.process import RUN_HAS_ENDED, Limits, Process
+from runner.loop.relay import Relay
+from runner.loop.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+_CODES = {
+    "paused": ExitCode.PAUSED,
+    "cancelled": ExitCode.CANCELLED,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+
+
+def limits(task: Task, options: RunOptions, parent: int | None = None) -> Limits:
+    """How long a process of this command stays."""
+    return Limits(
+        threads(task, options),
+        options.max_duration,
+        options.grace,
+        options.exit_on_pause,
+        parent,
+        options.patience,
+    )
+
+
+# --- in the command that the user typed --------------------------------------------------------
+
+
+class _Run:
+    """What the supervisor asks about the run."""
+
+    def __init__(self, session: Session, run: int) -> None:
+        self._session = session
+        self._run = run
+
+    def joined(self, pid: int) -> bool:
+        host = socket.gethostname()
+        live = self._session.call("processes", task=None)
+        return any((r["run"], r["host"], r["pid"]) == (self._run, host, pid) for r in live)
+
+    def through(self) -> int:
+        run = self._session.one("run", run=self._run)
+        return int(run["ok"] + run["nothing_found"] + run["skipped"])
+
+
+def work(
+    conninfo: str,
+    task: Task,
+    run: int,
+    options: RunOptions,
+    output: Settings,
+    session: Session,
+    stopping: Stopping,
+) -> tuple[str, set[int]]:
+    """Work for a run with `options.workers` processes; why they left, and their pids.
+
+    Raises `BackfillError` where they could not work.
+    """
+    supervisor = Supervisor(
+        _command(task, run, options, output),
+        options.workers,
+        _Run(session, run),
+        stopping.event,
+        Relay(),
+        _environment(conninfo),
+    )
+    stopping.at_once.append(supervisor.kill)
+    try:
+        supervisor.wait()
+    finally:
+        stopping.at_once.remove(supervisor.kill)
+    codes = supervisor.exit_codes
+    found = session.one("run", run=run)
+    if found["exit_reason"] != "done":
+        _tell_of_errors(codes)
+    if stopping.event.is_set() and found["exit_reason"] != "done":
+        return "interrupted", supervisor.pids
+    by_code = {int(code): reason for reason, code in _CODES.items()}
+    reasons = [by_code[code] for code in codes if code in by_code]
+    return found["exit_reason"] or (reasons[0] if reasons else "done"), supervisor.pids
+
+
+def _tell_of_errors(codes: list[int]) -> None:
+    if ExitCode.UNREACHABLE in codes:
+        raise DatabaseUnreachable("the runner processes lost the database; see above")
+    broken = [code for code in codes if code in (ExitCode.ERROR, ExitCode.USAGE)]
+    if broken:
+        raise BackfillError(
+            f"{len(broken)} of {len(codes)} runner processes stopped with an error; see above"
+        )
+
+
+def _command(task: Task, run: int, options: RunOptions, output: Settings) -> list[str]:
+    # -P: a folder or file named runner where the user happens to be is not this program
+    command = [sys.executable, "-P", "-m", "runner", "--log-format", output.log_format]
+    if output.verbose:
+        command.append("--verbose")
+    command += ["run", task.name, "--join", str(run), "--child", str(os.getpid())]
+    command += ["--threads", str(threads(task, options))]
+    command += ["--grace", f"{options.grace}s", "--patience", f"{options.patience}s"]
+    if options.max_duration is not None:
+        command += ["--max-duration", f"{options.max_duration}s"]
+    if options.exit_on_pause:
+        command.append("--exit-on-pause")
+    return command
+
+
+def _environment(conninfo: str) -> dict[str, str]:
+    """This process's environment, with the database in it: an argument would show in `ps`."""
+    environment = dict(os.environ)
+    if conninfo:
+        environment["DATABASE_URL"] = conninfo
+    found = importlib.util.find_spec("runner")
+    if found is not None and found.origin is not None:
+        root = str(Path(found.origin).parents[1])
+        if root not in (*site.getsitepackages(), site.getusersitepackages()):
+            # run from a checkout, perhaps by -m from the folder that -P keeps out
+            before = environment.get("PYTHONPATH")
+            environment["PYTHONPATH"] = f"{root}{os.pathsep}{before}" if before else root
+    return environment
+
+
+# --- in each process ---------------------------------------------------------------------------
+
+
+def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
+    """Work for the run that the command above started; why it left, as an exit code."""
+    run = options.join or 0
+    with on_signals() as stopping:
+        with Session(
+            conninfo,
+            name=f"backfill run {run}",
+            patience=options.patience,
+            stop=stopping.event,
+            persistent=True,
+        ) as session:
+            found = session.one("run_options", run=run)
+        if found["status"] == "ended":
+            return ExitCode.DONE
+        opened = task.open(found["options"])
+        compute = opened.__enter__()
+        try:
+            process = Process(
+                conninfo, task, run, compute, limits(task, options, options.child), stopping.event
+            )
+        except psycopg.Error as error:
+            if error.sqlstate == RUN_HAS_ENDED:
+                return ExitCode.DONE
+            raise
+        code = _CODES.get(process.work(), ExitCode.DONE)
+        if process.still_computing:
+            leave_at_once(code)
+        opened.__exit__(None, None, None)
+        return code
