@@ -90,6 +90,9 @@ def work(
     finally:
         stopping.at_once.remove(supervisor.kill)
     codes = supervisor.exit_codes
+    if ExitCode.UNREACHABLE in codes:
+        # they have been patient enough
+        _tell_if_gone(conninfo, run)
     found = session.one("run", run=run)
     if found["exit_reason"] != "done":
         _tell_of_errors(codes)
@@ -98,6 +101,11 @@ def work(
     by_code = {int(code): reason for reason, code in _CODES.items()}
     reasons = [by_code[code] for code in codes if code in by_code]
     return found["exit_reason"] or (reasons[0] if reasons else "done"), supervisor.pids
+
+
+def _tell_if_gone(conninfo: str, run: int) -> None:
+    with Session(conninfo, name=f"backfill run {run}", patience=0) as session:
+        session.one("run", run=run)
 
 
 def _tell_of_errors(codes: list[int]) -> None:

@@ -137,8 +137,9 @@ class Display:
         note = self._session.one("progress", task=self._task)["wait_reason"]
         if not run["processes"] or run["status"] == "ended":
             note = None
-        words = numbers(run, self._recent.note(run["processed"]))
-        return run, words, printable(note) if note else None
+        rate = self._recent.note(run["processed"])
+        # while nothing moves, how long it would take is anybody's guess
+        return run, numbers(run, 0.0 if note else rate), printable(note) if note else None
 
     def _live(self) -> None:
         columns = (

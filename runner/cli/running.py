@@ -44,7 +44,7 @@ def execute(
         installed = installed_task(session, task.name)
         _check_version(installed, task)
         if options.dry_run:
-            return dry_run(conninfo, session, task, options)
+            return dry_run(conninfo, task, options)
         if options.join is not None:
             settings = _settings_of(session, task, options.join)
         elif installed["paused_at"] is not None:

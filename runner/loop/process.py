@@ -68,17 +68,17 @@ class Process:
         self._wake = threading.Event()
         self._held: dict[int, Job] = {}
         self._session = self._open(self._name)
-        batch_size = self._session.one("run_options", run=run)["batch_size"]
+        pace = self._session.one("run_options", run=run)
         self._claimer = Claimer(self._session, self._join())
         self._discoverer = Discoverer(self._session, run)
         self._beat = self._start_beating()
         finisher = Finisher(self._open(f"{self._name} finish"), task.name)
-        self._flusher = Flusher(finisher, self._held, batch_size, self._wake)
+        self._flusher = Flusher(finisher, self._held, pace["batch_size"], self._wake)
         self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake)
         self._rate = Rate()
         self._began = time.monotonic()
         self._next_claim = self._began
-        self._delay = 0.0
+        self._delay = pace["delay_ms"] / 1000
         self._alone = False
 
     @property
@@ -334,9 +334,17 @@ class Process:
             self._rest(IDLE_POLL_S)
         elif outlook["solo"]:
             self._rest(BUSY_POLL_S)
+        elif reason == "done" and (run := self._deserted_run()) is not None:
+            self._beat.note = f"waiting for rows of run {run}, whose processes are gone"
+            self._rest(IDLE_POLL_S)
         else:
             return reason
         return None
+
+    def _deserted_run(self) -> int | None:
+        """A run that died with rows reserved for it, which soon are everybody's again."""
+        found = self._session.call("deserted", task=self._task.name, run=self._run)
+        return int(found[0]["run"]) if found else None
 
     def _while_paused(self, claim: Claim) -> str | None:
         self._beat.note = claim.reason

@@ -26,7 +26,10 @@ class Relay:
 
     def follow(self, pipe: IO[bytes]) -> None:
         """Pass on what comes out of this pipe until it is closed."""
-        thread = threading.Thread(target=self._read, args=(pipe,), name="relay", daemon=True)
+        speaker = len(self._threads)
+        thread = threading.Thread(
+            target=self._read, args=(pipe, speaker), name="relay", daemon=True
+        )
         thread.start()
         self._threads.append(thread)
 
@@ -35,10 +38,10 @@ class Relay:
         for thread in self._threads:
             thread.join(1.0)
 
-    def _read(self, pipe: IO[bytes]) -> None:
+    def _read(self, pipe: IO[bytes], speaker: int) -> None:
         with pipe:
             for raw in pipe:
-                self._say(raw.decode("utf-8", "replace").rstrip("\r\n"), id(pipe))
+                self._say(raw.decode("utf-8", "replace").rstrip("\r\n"), speaker)
 
     def _say(self, line: str, speaker: int) -> None:
         now = time.monotonic()

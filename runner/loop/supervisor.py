@@ -28,7 +28,7 @@ _EXPECTED = frozenset(int(code) for code in ExitCode)
 
 
 @dataclass(slots=True)
-class _Crashes:
+class Crashes:
     """Tells rows that kill their process from processes that can't work at all."""
 
     through: int = 0
@@ -82,7 +82,7 @@ class Supervisor:
         self._progress = progress
         self._stop = stop
         self._relay = relay
-        self._crashes = _Crashes()
+        self._crashes = Crashes()
         self._stopped = False
         self._hopeless: str | None = None
         self.pids: set[int] = set()

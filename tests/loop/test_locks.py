@@ -68,7 +68,7 @@ def test_locked_table_is_waited_for(sampled: SampleDatabase) -> None:
 
 
 def test_stop_does_not_wait_for_a_lock(sampled: SampleDatabase) -> None:
-    """A process told to stop leaves soon after its grace although a result waits for a locked row."""
+    """A process told to stop leaves after its grace although a result waits for a locked row."""
     sampled.items(ok=20)
     sampled.do("alter function backfill.finish(bigint, jsonb) set lock_timeout = 0")
     stop = threading.Event()
@@ -129,7 +129,7 @@ def test_broken_apply_function_is_not_the_rows_fault(sampled: SampleDatabase) ->
     sampled.items(ok=100)
     sampled.do("alter table item rename column result_version to version_of_result")
     run = sampled.start()
-    with pytest.raises(Exception, match="apply_sample can't write any row: column .*; mend it"):
+    with pytest.raises(Exception, match=r"apply_sample can't write any row: column .*; mend it"):
         sampled.process(run, result_of).work()
     assert set(sampled.states()) == {"ready"}
     assert sampled.one("select exit_reason from backfill.run where id = %s", run) == "error"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from runner.contract import Row
 from runner.embedded import EmbeddedServer
 from runner.errors import DatabaseUnreachable
-from tests.plugins.processes import SampleDatabase, StartRun, proxied, result_of, sampled_on
+from tests.plugins.processes import (
+    Command,
+    SampleDatabase,
+    StartRun,
+    proxied,
+    result_of,
+    sampled_on,
+)
 from tests.plugins.waiting import wait_until
 
 
@@ -19,6 +27,10 @@ def mortal(own_server: EmbeddedServer) -> Iterator[SampleDatabase]:
     """The sample task on a server of the test's own."""
     with sampled_on(own_server.url()) as database:
         yield database
+
+
+def _goes_on(database: SampleDatabase, command: Command, before: int) -> bool:
+    return database.done() > before or command.process.poll() is not None
 
 
 STATEMENTS = [
@@ -32,7 +44,7 @@ def test_lost_reply(sampled: SampleDatabase, statement: str) -> None:
     """Where a statement commits and its reply is lost, no row is lost, stuck or written twice."""
     sampled.items(ok=60)
     sampled.do("update backfill.task set batch_size = 10")
-    words = "coalesce(r.batch_size" if statement == "run_options" else f"backfill.{statement}("
+    words = "r.options, r.status" if statement == "run_options" else f"backfill.{statement}("
     with proxied(sampled.url) as proxy:
         run = sampled.start()
         proxy.cut_reply_to(words)
@@ -60,7 +72,8 @@ def test_claim_that_is_committed_after_it_was_sent_again(sampled: SampleDatabase
             # what such a claim leaves behind: held by this runner, which knows nothing of it
             sampled.do(
                 "update backfill.job set state = 'running', attempt = attempt + 1,"
-                " claimed_at = now(), run_id = %s, runner_id = (select max(id) from backfill.runner)"
+                " claimed_at = now(), run_id = %s,"
+                " runner_id = (select max(id) from backfill.runner)"
                 " where key = '3' and state = 'ready'",
                 run,
             )
@@ -75,14 +88,14 @@ def test_terminated_connections_are_replaced(sampled: SampleDatabase, run_sample
     """Every connection is terminated again and again: no row fails, no process is lost."""
     sampled.items(slow=600)
     command = run_sample(sampled, "--workers", "2", "--json")
-    wait_until(lambda: sampled.done() > 0)
+    command.until(lambda: sampled.done() > 0)
     for _ in range(5):
         before = sampled.done()
         sampled.do(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        wait_until(lambda: sampled.done() > before or command.process.poll() is not None)
+        wait_until(partial(_goes_on, sampled, command, before))
     assert command.ended() == 0
     sampled.assert_each_written_once()
     assert sampled.one("select count(*) from backfill.runner where status <> 'left'") == 0
@@ -97,7 +110,7 @@ def test_restarted_server_is_waited_for(
     """A server that is killed or restarted in the middle costs time and nothing else."""
     mortal.items(slow=600)
     command = run_sample(mortal, "--workers", "2")
-    wait_until(lambda: mortal.done() > 0)
+    command.until(lambda: mortal.done() > 0)
     if how == "kill":
         own_server.kill()
     else:
@@ -120,7 +133,7 @@ def test_server_that_stays_away_ends_the_run(
     """After its patience a command gives up with one line and exit code 5; the next one goes on."""
     mortal.items(slow=100)
     command = run_sample(mortal, "--workers", workers, "--patience", "1s")
-    wait_until(lambda: mortal.done() > 0)
+    command.until(lambda: mortal.done() > 0)
     own_server.stop()
     began = time.monotonic()
     assert command.ended() == 5
@@ -153,7 +166,7 @@ def test_interrupt_ends_the_wait(
     """A command that waits for the server can be interrupted, and leaves within its grace."""
     mortal.items(slow=1000)
     command = run_sample(mortal, "--grace", "1s")
-    wait_until(lambda: mortal.done() > 0)
+    command.until(lambda: mortal.done() > 0)
     own_server.stop()
     command.says("can't be used now")
     command.process.terminate()

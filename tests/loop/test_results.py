@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
-
+from typing import Any, cast
 
 from runner.contract import Result, Row
 from runner.errors import NothingFound, Permanent, Retry, Skip
@@ -44,9 +43,9 @@ MISDEEDS: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "wrong type": (lambda: {"version": "x"}, "failed", "apply_22P02", "invalid input syntax"),
     "out of range": (lambda: {"version": 2**40}, "failed", "apply_22003", "out of range"),
     "constraint": (lambda: {"version": -1}, "failed", "apply_23514", "version_is_positive"),
-    "not a mapping": (lambda: 42, "failed", "bad_result", "returned int; it should return a mapping"),
+    "not a mapping": (lambda: 42, "failed", "bad_result", "returned int; it should"),
     "nothing": (lambda: None, "failed", "bad_result", "returned NoneType"),
-    "a list in a Result": (lambda: Result([1]), "failed", "bad_result", "returned list"),  # type: ignore[arg-type]
+    "a list": (lambda: Result(cast("Any", [1])), "failed", "bad_result", "returned list"),
     "no JSON": (lambda: {"text": object()}, "failed", "bad_result", "not JSON serializable"),
     "not a number": (lambda: {"text": float("nan")}, "failed", "bad_result", "not JSON compliant"),
     "cyclic": (_Cyclic, "failed", "bad_result", "[Cc]ircular"),
@@ -57,8 +56,8 @@ MISDEEDS: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "exits": (lambda: sys.exit("bye"), "failed", "SystemExit", "SystemExit: bye"),
     "interrupts": (lambda: _raise(KeyboardInterrupt()), "failed", "KeyboardInterrupt", ""),
     "generator exit": (lambda: _raise(GeneratorExit()), "failed", "GeneratorExit", ""),
-    "unprintable": (lambda: _raise(_Unprintable()), "failed", "unprintable", "_Unprintable|ValueError"),
-    "NUL in an error": (lambda: _raise(ValueError("a\x00b")), "failed", "ValueError", "ValueError: ab"),
+    "unprintable": (lambda: _raise(_Unprintable()), "failed", "unprintable", "ValueError"),
+    "NUL in an error": (lambda: _raise(ValueError("a\x00b")), "failed", "ValueError", ": ab$"),
     "long error": (lambda: _raise(ValueError("x" * 10_000)), "failed", "ValueError", "x{400,}…$"),
     "silent permanent": (lambda: _raise(Permanent("", code="")), "failed", "unknown", "no message"),
     "wait for ever": (

@@ -161,7 +161,7 @@ def sampled_on(url: str) -> Iterator[SampleDatabase]:
         found.close()
 
 
-# --- the command as a process ----------------------------------------------------------------------
+# --- the command as a process ---------------------------------------------------------------------
 
 
 @dataclass
@@ -211,9 +211,14 @@ class Command:
         found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True)
         return [int(pid) for pid in found.stdout.split()]
 
+    def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+        """Return once this is so; fail at once where the process ends before."""
+        wait_until(lambda: condition() or self.process.poll() is not None, seconds=seconds)
+        assert condition(), f"ended with {self.process.returncode} before; it said: {self.err}"
+
     def says(self, words: str, seconds: float = 30.0) -> None:
         """Return once it has said this on stderr."""
-        wait_until(lambda: words in self.err, seconds=seconds)
+        self.until(lambda: words in self.err, seconds)
 
 
 class StartCommand(Protocol):
@@ -250,7 +255,7 @@ def command(tmp_path: Path) -> Iterator[StartCommand]:
         folder.mkdir()
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "runner", *arguments],
+                [sys.executable, "-P", "-m", "runner", *arguments],
                 env={**_environment(url, tasks), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -302,7 +307,7 @@ def _environment(url: str, tasks: str) -> dict[str, str]:
     return {**kept, "DATABASE_URL": url, "BACKFILL_TASKS": tasks, "PYTHONPATH": root}
 
 
-# --- the command on a terminal ---------------------------------------------------------------------
+# --- the command on a terminal --------------------------------------------------------------------
 
 
 class Terminal:
@@ -374,7 +379,7 @@ def terminal() -> Iterator[OpenTerminal]:
         found.close()
 
 
-# --- between the processes and the server ------------------------------------------------------------
+# --- between the processes and the server ---------------------------------------------------------
 
 
 @contextmanager

@@ -87,6 +87,7 @@ class Proxy:
         except OSError:
             client.close()
             return
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets |= {client, server}
         doomed = threading.Event()
@@ -117,7 +118,7 @@ class Proxy:
         """Pass on a connection's first packet; whether more is to come."""
         (length,) = struct.unpack("!i", _read(client, 4))
         body = _read(client, length - 4)
-        (code,) = struct.unpack("!i", body[:4])
+        code: int = struct.unpack("!i", body[:4])[0]
         assert code not in _NO_START, "the URL should turn encryption off"
         if code == _CANCEL and self._pooled:
             (pid,) = struct.unpack("!i", body[4:8])

@@ -25,6 +25,19 @@ begin
 end $$;
 comment on function backfill.known_task(text) is 'The task''s row, or an error that names the installed ones.';
 
+create function backfill.known_run(p_run bigint)
+returns backfill.run language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_run backfill.run;
+begin
+    select * into v_run from backfill.run where id = p_run;
+    if not found then
+        raise exception 'there is no run %', p_run using errcode = 'BF002', hint = 'list runs with: select * from backfill.runs';
+    end if;
+    return v_run;
+end $$;
+comment on function backfill.known_run(bigint) is 'The run''s row, or an error.';
+
 create function backfill.register_task(
     p_name text, p_version integer, p_summary text,
     p_batch_size integer default 100, p_delay_ms integer default 0, p_binding jsonb default '{}')
@@ -229,7 +242,7 @@ declare
 begin
     select * into v_run from backfill.run where id = p_run for update;
     if not found then
-        raise exception 'there is no run %', p_run using errcode = 'BF002', hint = 'list runs with: select * from backfill.runs';
+        perform backfill.known_run(p_run);
     end if;
     if v_run.status = 'ended' then
         return 'ended';

@@ -30,10 +30,9 @@ comment on function backfill.native_type(text) is 'SQL type of the needs view''s
 create function backfill.sweep_open(p_run bigint, out state text, out reached text, out high text, out fresh boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_run backfill.run;
+    v_run backfill.run := backfill.known_run(p_run);
     v_sweep backfill.sweep;
 begin
-    select * into strict v_run from backfill.run where id = p_run;
     if v_run.status = 'ended' then
         state := 'ended';
         return;
@@ -73,20 +72,21 @@ create function backfill.enqueue(
     p_looked_at timestamptz, p_reached text, p_high text, p_over boolean)
 returns bigint language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    v_run backfill.run;
+    v_run backfill.run := backfill.known_run(p_run);
     v_version integer;
     v_new bigint;
     v_last bigint;
     v_again bigint := 0;
     v_moved bigint := 0;
 begin
-    select * into strict v_run from backfill.run where id = p_run;
     select version into strict v_version from backfill.task where name = v_run.task;
 
     with added as (
         insert into backfill.job (task, key, revision, task_version, lane)
         select v_run.task, u.key, u.revision, v_version, v_run.lane
           from unnest(p_keys, p_revisions) with ordinality as u (key, revision, place)
+         -- to try and insert a job that is there would wait for whoever is at work on it
+         where not exists (select from backfill.job j where j.task = v_run.task and j.key = u.key)
          order by u.place
         on conflict (task, key) do nothing
         returning id
@@ -159,7 +159,7 @@ comment on function backfill.enqueue(bigint, text[], text[], text[], text[], tim
 create function backfill.discover(p_run bigint, p_chunk integer default 1000, out state text, out enqueued bigint)
 language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
 declare
-    v_run backfill.run;
+    v_run backfill.run := backfill.known_run(p_run);
     v_version integer;
     v_sweep record;
     v_type text;
@@ -172,7 +172,6 @@ declare
     v_looked_at timestamptz;
 begin
     enqueued := 0;
-    select * into strict v_run from backfill.run where id = p_run;
     if v_run.where_sql is not null and v_run.requested_by <> session_user then
         raise exception 'run % has a condition of %''s, which is not evaluated with the rights of %', p_run, v_run.requested_by, session_user
             using errcode = 'BF005', hint = format('let processes of %s work for it, or start a run of your own', v_run.requested_by);

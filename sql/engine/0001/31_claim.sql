@@ -11,12 +11,12 @@
 -- claim never waits for a job.
 
 create function backfill.inputs(p_task text, p_keys text[])
-returns table (key text, revision text, input jsonb)
+returns table (key text, revision text, input json)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' as $$
 begin
     return query execute format(
-        'select n.key, n.revision, to_jsonb(n) - ''native_key'' from backfill.%I n '
+        'select n.key, n.revision, to_json(n) from backfill.%I n '
         'where n.native_key = any (array(select u.key::%s from unnest($1) as u (key)))',
         'needs_' || p_task, backfill.native_type(p_task))
         using p_keys;
@@ -28,7 +28,7 @@ create function backfill.claim(
     p_alone boolean default false,
     out status text, out reason text, out batch_size integer, out delay_ms integer,
     out solo boolean, out solo_waiting boolean, out stock bigint, out look_ahead integer,
-    out last_id bigint, out last_due timestamptz, out jobs jsonb)
+    out last_id bigint, out last_due timestamptz, out jobs json)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_runner backfill.runner;
@@ -136,7 +136,7 @@ begin
           from claimed c
           left join backfill.inputs(v_run.task, array(select key from claimed)) i on i.key = c.key
     )
-    select jsonb_agg(jsonb_build_object('id', w.id, 'key', w.key, 'attempt', w.attempt, 'revision', w.revision, 'input', w.input) order by w.id)
+    select json_agg(json_build_object('id', w.id, 'key', w.key, 'attempt', w.attempt, 'revision', w.revision, 'input', w.input) order by w.id)
       into jobs from with_input w;
     -- Jobs are handed out in order of id, so what lies between here and the last one enqueued is
     -- what is still in stock; nothing has to be counted.

@@ -21,7 +21,7 @@ declare
 begin
     select * into v_run from backfill.run where id = p_run for share;
     if not found then
-        raise exception 'there is no run %', p_run using errcode = 'BF002', hint = 'list runs with: select * from backfill.runs';
+        perform backfill.known_run(p_run);
     end if;
     if v_run.status = 'ended' then
         raise exception 'run % has ended (%)', p_run, v_run.exit_reason using errcode = 'BF004', hint = 'start another one: backfill run ' || v_run.task;
@@ -128,7 +128,7 @@ begin
          where r.status <> 'ended'
            and exists (select from backfill.runner w where w.run_id = r.id)
            and not exists (select from backfill.runner w where w.run_id = r.id
-                            and (w.status = 'live' or w.ended_at > clock_timestamp() - t.lease))
+                            and (w.status = 'live' or w.ended_at > clock_timestamp() - least(t.lease, interval '10 seconds')))
          order by r.id for update of r skip locked
     loop
         -- seen anew under the run's lock, which a process that joins takes too

@@ -32,6 +32,7 @@ drop function backfill.pending_sql(text, text, text);
 drop function backfill.needs_again(text, text, text, integer, text, integer, boolean);
 drop function backfill.unregister_task(text);
 drop function backfill.register_task(text, integer, text, integer, integer, jsonb);
+drop function backfill.known_run(bigint);
 drop function backfill.known_task(text);
 drop function backfill.log_event(text, text, bigint, jsonb);
 drop table backfill.attempt_error, backfill.runner_minute, backfill.sweep, backfill.tally, backfill.job, backfill.runner, backfill.run, backfill.event, backfill.task;

@@ -23,7 +23,7 @@
 create function backfill.roles()
 returns table (name text, purpose text, may_call text[]) language sql immutable set search_path = pg_catalog, pg_temp as $$
     values ('backfill_reader', 'pgbackfill: may look at backfills',
-            array['roles', 'known_task', 'native_type', 'needs_again', 'pending_sql', 'count_pending', 'preview']),
+            array['roles', 'known_task', 'known_run', 'native_type', 'needs_again', 'pending_sql', 'count_pending', 'preview']),
            ('backfill_runner', 'pgbackfill: may work for backfills; for the processes that compute',
             array['start', 'create_run', 'join_run', 'runner_lock_space', 'heartbeat', 'leave', 'end_run', 'rescue',
                   'sweep_open', 'enqueue', 'discover', 'claim', 'outlook', 'finish', 'release']),

@@ -1,0 +1,54 @@
+"""The sample task with computations that harm their process; see `tests.sample` for the others.
+
+Behaviours: hang (for ever), print (on stdout, in Python and below it), sleep (for five seconds).
+With UNRULY_START in the environment its process dies when it opens the task: `kill` by a signal,
+`exit` by an exit code that means nothing, `raise` by an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from runner.contract import Compute, Row, Settings
+from tests import sample
+
+
+def _die(how: str) -> None:
+    match how:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(77)
+        case "raise":
+            raise RuntimeError("the model file is broken")
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[Compute]:
+    if "--child" in sys.argv:
+        _die(os.environ.get("UNRULY_START", ""))
+    with sample.open_sample(settings) as plain:
+
+        def compute(row: Row) -> Any:
+            match row["behaviour"]:
+                case "hang":
+                    while True:
+                        time.sleep(60)
+                case "print":
+                    print(f"python prints {row['key']}")
+                    os.write(1, f"a library prints {row['key']}\n".encode())
+                case "sleep":
+                    time.sleep(5)
+            return plain(row)
+
+        yield compute
+
+
+task = replace(sample.task, open=_open)
