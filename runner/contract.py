@@ -67,8 +67,9 @@ class Task:
     """One backfill. `open(settings)` sets up once a process (HTTP client, models) and yields
     the compute function; it raises `UsageError` where a setting can't work.
 
-    `binding` names the application's tables and columns with their defaults; the task's
-    migration (an alembic folder, `migrations`) takes them as options.
+    `price_usd(settings)` is what one row costs at most in US dollars, for the question before paid
+    work; None: nothing. `binding` names the application's tables and columns with their defaults;
+    the task's migration (an alembic folder, `migrations`) takes them as options.
     """
 
     name: str
@@ -77,5 +78,6 @@ class Task:
     open: Callable[[Settings], AbstractContextManager[Compute]]
     options: tuple[Option, ...] = ()
     pacing: Pacing = field(default_factory=Pacing)
+    price_usd: Callable[[Settings], float] | None = None
     binding: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None

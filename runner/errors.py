@@ -39,7 +39,12 @@ class DatabaseUnreachable(BackfillError):
 
 
 class RowOutcome(Exception):
-    """Base of what a computation raises to end one row other than with a result."""
+    """Base of what a computation raises to end one row other than with a result.
+
+    `spend_usd` is for a computation that paid for a call before it came to this: US dollars.
+    """
+
+    spend_usd: float = 0.0
 
 
 class Skip(RowOutcome):

@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.plugins.picture_host",
     "tests.plugins.detectors",
     "tests.plugins.processes",
+    "tests.plugins.terminal",
 ]

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,6 @@ task = Task(
     options=(Option("folder", "Where first attempts are noted.", default="/nonexistent"),),
     pacing=Pacing(batch_size=20, batch_size_max=1000, threads=4),
 )
+
+paid = replace(task, price_usd=lambda _settings: 0.25)
+"""The same, as if each row cost a quarter of a dollar."""

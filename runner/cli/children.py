@@ -177,6 +177,7 @@ def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
             raise
         code = _CODES.get(process.work(), ExitCode.DONE)
         if process.still_computing:
+            sys.stdout.flush()
             leave_at_once(code)
         opened.__exit__(None, None, None)
         return code

@@ -11,8 +11,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from runner.cli import children, summary
-from runner.cli.common import Settings, installed_task
-from runner.cli.dry_run import blame_where, dry_run
+from runner.cli.common import Settings, confirm, installed_task
+from runner.cli.dry_run import dry_run
+from runner.cli.forecast import blame_where, forecast
+from runner.cli.output import duration
 from runner.cli.run_options import RunOptions
 from runner.cli.working import Work
 from runner.contract import Task
@@ -44,7 +46,7 @@ def execute(
         installed = installed_task(session, task.name)
         _check_version(installed, task)
         if options.dry_run:
-            return dry_run(conninfo, task, options)
+            return dry_run(conninfo, task, options, settings)
         if options.join is not None:
             settings = _settings_of(session, task, options.join)
         elif installed["paused_at"] is not None:
@@ -52,12 +54,28 @@ def execute(
         # Settings that can't work are told before anything is written.
         with ExitStack() as task_opened:
             compute = task_opened.enter_context(task.open(settings))
+            if options.join is None and not _agreed_to_pay(conninfo, task, options, settings):
+                return ExitCode.DONE
             if options.workers > 1:
                 task_opened.close()
             run = options.join or _start(session, task, options, settings)
             session.close()
             here = compute if options.workers == 1 else None
             return Work(conninfo, task, run, options, output, here).do()
+
+
+def _agreed_to_pay(
+    conninfo: str, task: Task, options: RunOptions, settings: Mapping[str, Any]
+) -> bool:
+    """Ask before paid work, with count, time and cost; nothing is asked where it is free."""
+    if options.yes or task.price_usd is None or not task.price_usd(settings):
+        return True
+    expected = forecast(conninfo, task, options, settings)
+    if not expected.found:
+        return True
+    time = "" if expected.seconds is None else f", at least {duration(expected.seconds)}"
+    rows = summary.to_do({"found": expected.found, "found_exact": expected.exact})
+    return confirm(f"{task.name}: {rows}, at most ${expected.usd:,.2f}{time}; go ahead?", False)
 
 
 def _check_usage(options: RunOptions) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
-from runner.errors import NothingFound, Permanent, Retry, Skip
+from runner.errors import NothingFound, Permanent, Retry, RowOutcome, Skip
 from runner.loop.model import Job, Outcome, Verdict, outcome, seconds
 
 NOT_NEEDED = Verdict("skipped", error_class="not_needed", message="the row no longer needs work")
@@ -20,28 +20,39 @@ def judge(compute: Compute, job: Job) -> Verdict:
         return NOT_NEEDED
     try:
         value = compute(job.input)
-    except Skip as reason:
-        return Verdict("skipped", error_class="skipped", message=str(reason))
-    except NothingFound as reason:
-        return Verdict(
-            "nothing_found", reason.result, error_class="nothing_found", message=str(reason)
-        )
-    except Permanent as error:
-        return Verdict("failed", error_class=error.code, message=str(error))
-    except Retry as error:
-        return Verdict(
-            "retry",
-            error_class=error.code,
-            message=str(error),
-            after=seconds(error.after),
-            counts=bool(error.counts),
-        )
+    except RowOutcome as ending:
+        return _ending(ending)
     except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the thread
         name = type(error).__name__
         return Verdict("retry", error_class=name, message=f"{name}: {error}")
     if isinstance(value, Result):
         return _result(value.value, value.spend_usd)
     return _result(value, 0.0)
+
+
+def _ending(ending: RowOutcome) -> Verdict:
+    message, spend = str(ending), ending.spend_usd
+    if isinstance(ending, Skip):
+        return Verdict("skipped", error_class="skipped", message=message, spend_usd=spend)
+    if isinstance(ending, NothingFound):
+        return Verdict(
+            "nothing_found",
+            ending.result,
+            error_class="nothing_found",
+            message=message,
+            spend_usd=spend,
+        )
+    if isinstance(ending, Retry):
+        return Verdict(
+            "retry",
+            error_class=ending.code,
+            message=message,
+            after=seconds(ending.after),
+            counts=bool(ending.counts),
+            spend_usd=spend,
+        )
+    code = ending.code if isinstance(ending, Permanent) else type(ending).__name__
+    return Verdict("failed", error_class=code, message=message, spend_usd=spend)
 
 
 def _result(value: object, spend_usd: float) -> Verdict:

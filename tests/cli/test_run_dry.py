@@ -95,6 +95,7 @@ def test_dry_run_as_json(sampled: SampleDatabase, dry: Backfill) -> None:
     found = dry("run", "sample", "--dry-run", "--json").json
     assert found == {
         "task": "sample", "dry_run": True, "found": 7, "found_exact": True, "expected_s": None,
+        "expected_usd": 0.0,
         "first_keys": ["1", "2", "3", "4", "5"],
     }  # fmt: skip
 

@@ -15,7 +15,8 @@ import pytest
 from runner.cli.durations import Duration
 from runner.cli.progress import numbers, share
 from runner.loop.relay import Relay
-from tests.plugins.processes import OpenTerminal, SampleDatabase
+from tests.plugins.processes import SampleDatabase
+from tests.plugins.terminal import OpenTerminal
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -53,8 +54,7 @@ def test_leaving_at_once_restores_the_cursor(
     sampled: SampleDatabase, terminal: OpenTerminal
 ) -> None:
     """A second Ctrl-C leaves a terminal that can be worked on."""
-    sampled.items(hang=4)
-    sampled.do("update item set behaviour = 'wait'")
+    sampled.items(wait=4)
     shown = terminal(sampled.url, "run", "sample")
     shown.shows("elapsed")
     shown.process.send_signal(signal.SIGINT)

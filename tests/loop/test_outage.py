@@ -126,6 +126,24 @@ def test_restarted_server_is_waited_for(
     assert mortal.one("select count(*) from backfill.attempt_error") == 0
 
 
+def test_standby_is_waited_out(sampled: SampleDatabase, run_sample: StartRun) -> None:
+    """A server that takes no writes for a while, as after a failover, fails no row."""
+    sampled.items(slow=300)
+    command = run_sample(sampled)
+    command.until(lambda: sampled.done() > 0)
+    name = sampled.one("select current_database()")
+    sampled.do(f"alter database {name} set default_transaction_read_only = on")
+    sampled.do(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    command.says("can't be used now (cannot execute ")
+    sampled.do(f"alter database {name} reset default_transaction_read_only")
+    assert command.ended() == 0, command.err
+    sampled.assert_each_written_once()
+    assert sampled.one("select count(*) from backfill.attempt_error") == 0
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_server_that_stays_away_ends_the_run(
     own_server: EmbeddedServer, mortal: SampleDatabase, run_sample: StartRun, workers: str

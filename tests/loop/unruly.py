@@ -1,8 +1,8 @@
-"""The sample task with computations that harm their process; see `tests.sample` for the others.
+"""The sample task, with a computation that prints and with processes that can't start.
 
-Behaviours: hang (for ever), print (on stdout, in Python and below it), sleep (for five seconds).
-With UNRULY_START in the environment its process dies when it opens the task: `kill` by a signal,
-`exit` by an exit code that means nothing, `raise` by an exception.
+A row whose behaviour is `print` prints on stdout, in Python and below it. With UNRULY_START in the
+environment a process of `--workers` dies when it opens the task: `kill` by a signal, `exit` by an
+exit code that means nothing, `raise` by an exception.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,15 +36,9 @@ def _open(settings: Settings) -> Iterator[Compute]:
     with sample.open_sample(settings) as plain:
 
         def compute(row: Row) -> Any:
-            match row["behaviour"]:
-                case "hang":
-                    while True:
-                        time.sleep(60)
-                case "print":
-                    print(f"python prints {row['key']}")
-                    os.write(1, f"a library prints {row['key']}\n".encode())
-                case "sleep":
-                    time.sleep(5)
+            if row["behaviour"] == "print":
+                print(f"python prints {row['key']}")
+                os.write(1, f"a library prints {row['key']}\n".encode())
             return plain(row)
 
         yield compute

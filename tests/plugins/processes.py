@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -256,7 +251,7 @@ def command(tmp_path: Path) -> Iterator[StartCommand]:
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "runner", *arguments],
-                env={**_environment(url, tasks), **environment},
+                env={**environment_for(url, tasks), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -301,82 +296,11 @@ def let_go(tmp_path: Path) -> Callable[[], None]:
     return go
 
 
-def _environment(url: str, tasks: str) -> dict[str, str]:
+def environment_for(url: str, tasks: str) -> dict[str, str]:
+    """This process's environment with that database and those tasks, and no other database."""
     root = str(Path(__file__).parents[2])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "DATABASE_URL"))}
     return {**kept, "DATABASE_URL": url, "BACKFILL_TASKS": tasks, "PYTHONPATH": root}
-
-
-# --- the command on a terminal --------------------------------------------------------------------
-
-
-class Terminal:
-    """A process on a pseudo-terminal of 100 columns; `text` is all that it showed."""
-
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], columns: int) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-        self.process = subprocess.Popen(
-            arguments,
-            env={**environment, "TERM": "xterm-256color", "COLUMNS": str(columns)},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self._shown = b""
-
-    @property
-    def text(self) -> str:
-        """Everything shown so far."""
-        while select.select([self._master], [], [], 0)[0]:
-            try:
-                more = os.read(self._master, 65_536)
-            except OSError:  # Linux's way to say that the other end is closed
-                break
-            if not more:
-                break
-            self._shown += more
-        return self._shown.decode("utf-8", "replace")
-
-    def shows(self, words: str, seconds: float = 30.0) -> None:
-        """Return once it has shown this."""
-        wait_until(lambda: words in self.text, seconds=seconds)
-
-    def ended(self, seconds: float = ENDED_S) -> int:
-        """Its exit code, once it has ended; what it shows is read meanwhile."""
-        wait_until(lambda: (self.text, self.process.poll())[1] is not None, seconds=seconds)
-        assert self.text is not None
-        return int(self.process.returncode)
-
-    def close(self) -> None:
-        """Kill it, if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._master)
-
-
-class OpenTerminal(Protocol):
-    """Starts `backfill` with these arguments on a terminal."""
-
-    def __call__(self, url: str, *arguments: str, columns: int = 100) -> Terminal: ...
-
-
-@pytest.fixture
-def terminal() -> Iterator[OpenTerminal]:
-    """See `OpenTerminal`."""
-    opened: list[Terminal] = []
-
-    def start(url: str, *arguments: str, columns: int = 100) -> Terminal:
-        arguments_ = [sys.executable, "-m", "runner", *arguments]
-        opened.append(Terminal(arguments_, _environment(url, "tests.sample:task"), columns))
-        return opened[-1]
-
-    yield start
-    for found in opened:
-        found.close()
 
 
 # --- between the processes and the server ---------------------------------------------------------

@@ -68,6 +68,14 @@ def _open(settings: Settings) -> AbstractContextManager[Compute]:
     return open_task(settings)
 
 
+def _price_usd(settings: Settings) -> float:
+    if settings["detector"] != "rekognition":
+        return 0.0
+    from runner.tasks.quality_score.rekognition import USD_A_CALL
+
+    return USD_A_CALL
+
+
 task = Task(
     name="quality_score",
     version=VERSION,

@@ -48,11 +48,13 @@ class Compute:
         subject = find(picture, row.get("boxes"), size, self._detector)
         value = evaluate(picture, subject)
         if subject.confidence is not None and subject.confidence < self._least:
-            raise NothingFound(
+            uncertain = NothingFound(
                 f"the subject's box is too uncertain: confidence {subject.confidence:.2f} "
                 f"is below {self._least:.2f}",
                 {**value, "quality_score": None},
             )
+            uncertain.spend_usd = subject.spend_usd
+            raise uncertain
         return Result(value, subject.spend_usd)
 
     def _picture(self, url: str) -> Picture:
