@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.plugins.database",
+    "tests.plugins.engine",
     "tests.plugins.picture_host",
     "tests.plugins.detectors",
     "tests.plugins.processes",

@@ -1,0 +1,62 @@
+"""Login roles for tests, and what the three roles of the engine are meant to be allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+READER = {
+    "roles", "known_task", "known_run", "native_type", "needs_again", "pending_sql",
+    "count_pending", "preview",
+}  # fmt: skip
+RUNNER = READER | {
+    "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",
+    "rescue", "sweep_open", "enqueue", "discover", "claim", "outlook", "finish", "release",
+}  # fmt: skip
+OPERATOR = READER | {
+    "start", "create_run", "pause", "resume", "cancel", "retry", "rescue",
+}  # fmt: skip
+
+MAY_CALL = {
+    "backfill_reader": READER,
+    "backfill_runner": RUNNER,
+    "backfill_operator": OPERATOR,
+}
+
+STEERING = {
+    "batch_size", "delay_ms", "max_attempts", "backoff_base", "backoff_max", "retry_wait",
+    "lease", "look_ahead",
+}  # fmt: skip
+"""Columns of backfill.task that an operator may set."""
+
+_numbers = count(1)
+
+
+@contextmanager
+def login(url: str, *member_of: str, attributes: str = "") -> Iterator[str]:
+    """The connection string of a new login that is a member of these roles and nothing else."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = f"{connection.info.dbname}_login_{next(_numbers)}"
+        role = sql.Identifier(name)
+        connection.execute(
+            sql.SQL("create role {} login password 'secret' {}").format(
+                role,
+                sql.SQL(attributes),
+            )
+        )
+        try:
+            for group in member_of:
+                connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), role))
+            yield make_conninfo(url, user=name, password="secret")
+        finally:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [name]
+            )
+            # where it came to own anything, that is part of what the test is about
+            connection.execute(sql.SQL("drop owned by {} cascade").format(role))
+            connection.execute(sql.SQL("drop role {}").format(role))

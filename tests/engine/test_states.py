@@ -1,0 +1,153 @@
+"""States that cannot be are refused by the database, each by a constraint that says what it is."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.plugins.engine import Engine, outcome
+
+IMPOSSIBLE_JOBS = [
+    ("state = 'lost', finished_at = now()", "job_state_is_known"),
+    ("runner_id = 1", "job_ready_is_held_by_nobody"),
+    ("state = 'running', runner_id = 1, run_id = 1, attempt = 1", "job_running_is_held"),
+    ("state = 'running', runner_id = 1, attempt = 1, claimed_at = now()", "job_running_is_held"),
+    ("state = 'running', run_id = 1, attempt = 1, claimed_at = now()", "job_running_is_held"),
+    ("state = 'running', runner_id = 1, run_id = 1, claimed_at = now()", "job_running_is_held"),
+    ("state = 'ok'", "job_finished_says_when"),
+    ("finished_at = now()", "job_finished_says_when"),
+    ("state = 'failed', finished_at = now()", "job_failed_says_why"),
+    ("state = 'failed', finished_at = now(), error_class = 'x'", "job_failed_says_why"),
+    ("state = 'ok', finished_at = now(), run_after = now()", "job_waits_only_when_ready"),
+    ("state = 'ok', finished_at = now(), solo = true", "job_solo_is_unfinished"),
+    ("solo = true, run_after = now()", "job_solo_is_unfinished"),
+    ("attempt = -1", "job_counts_are_not_negative"),
+    ("failures = -1", "job_counts_are_not_negative"),
+    ("key = '2'", "job_is_unique"),
+]
+
+IMPOSSIBLE_RUNS = [
+    ("status = 'sleeping'", "run_status_is_known"),
+    ("status = 'ended', ended_at = now(), exit_reason = 'bored'", "run_exit_reason_is_known"),
+    ("source = 'fax'", "run_source_is_known"),
+    ("status = 'ended', exit_reason = 'done'", "run_ended_says_when"),
+    ("ended_at = now()", "run_ended_says_when"),
+    ("status = 'ended', ended_at = now()", "run_ended_says_why"),
+    ("exit_reason = 'done'", "run_ended_says_why"),
+    ("max_jobs = 0", "run_limit_holds"),
+    ("max_jobs = 2, taken = 3", "run_limit_holds"),
+    ("taken = -1", "run_limit_holds"),
+    ("batch_size = 0", "run_batch_size_in_range"),
+    ("delay_ms = -1", "run_delay_in_range"),
+    ("where_sql = 'true'", "run_filter_has_a_lane"),
+    ("lane = 7", "run_filter_has_a_lane"),
+]
+
+IMPOSSIBLE_TASKS = [
+    ("name = 'Not an identifier'", "task_name_is_an_identifier"),
+    ("version = 0", "task_version_is_positive"),
+    ("batch_size = 0", "task_batch_size_in_range"),
+    ("batch_size = 10001", "task_batch_size_in_range"),
+    ("delay_ms = -1", "task_delay_in_range"),
+    ("max_attempts = 0", "task_max_attempts_in_range"),
+    ("backoff_base = '0'", "task_backoff_grows"),
+    ("backoff_max = '1 millisecond'", "task_backoff_grows"),
+    ("retry_wait = '-1 second'", "task_retry_wait_is_not_negative"),
+    ("lease = '2 seconds'", "task_lease_is_long_enough"),
+    ("look_ahead = 0", "task_look_ahead_in_range"),
+    ("paused_at = now()", "task_pause_says_who"),
+    ("paused_by = 'me'", "task_pause_says_who"),
+    ("paused_reason = 'why not'", "task_pause_reason_needs_a_pause"),
+]
+
+IMPOSSIBLE_OTHERS = [
+    ("update backfill.runner set status = 'asleep', ended_at = now()", "runner_status_is_known"),
+    ("update backfill.runner set status = 'lost'", "runner_gone_says_when"),
+    ("update backfill.runner set ended_at = now()", "runner_gone_says_when"),
+    ("update backfill.sweep set ended_at = now(), began_at = null", "sweep_ends_after_it_began"),
+    ("update backfill.sweep set again = to_come + 1", "sweep_expects_no_less_than_nothing"),
+]
+
+
+def refused(engine: Engine, statement: str) -> str | None:
+    """The constraint that refuses this statement."""
+    with pytest.raises(psycopg.errors.IntegrityError) as caught:
+        engine.rows(statement)
+    return caught.value.diag.constraint_name
+
+
+def test_a_job_is_never_in_an_impossible_state(engine: Engine) -> None:
+    """Each contradiction in a job's row is refused by the constraint named after it."""
+    engine.at_work(2)
+    for change, constraint in IMPOSSIBLE_JOBS:
+        statement = f"update backfill.job set {change} where key = '1'"
+        assert refused(engine, statement) == constraint, change
+
+
+def test_a_run_is_never_in_an_impossible_state(engine: Engine) -> None:
+    """Each contradiction in a run's row is refused by the constraint named after it."""
+    engine.start()
+    for change, constraint in IMPOSSIBLE_RUNS:
+        assert refused(engine, f"update backfill.run set {change}") == constraint, change
+
+
+def test_a_task_is_never_out_of_its_ranges(engine: Engine) -> None:
+    """Each value of a task's row that can't work is refused by the constraint named after it."""
+    for change, constraint in IMPOSSIBLE_TASKS:
+        assert refused(engine, f"update backfill.task set {change}") == constraint, change
+
+
+def test_runners_and_sweeps_are_never_in_an_impossible_state(engine: Engine) -> None:
+    """The same holds for the rest."""
+    engine.at_work(1)
+    for statement, constraint in IMPOSSIBLE_OTHERS:
+        assert refused(engine, statement) == constraint, statement
+
+
+def test_every_check_is_tried(engine: Engine) -> None:
+    """No check constraint of the schema is left out of the cases above."""
+    cases = (IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_OTHERS)
+    named = {constraint for case in cases for _, constraint in case}
+    there = engine.column(
+        "select conname::text from pg_constraint"
+        " where connamespace = 'backfill'::regnamespace and contype = 'c'"
+    )
+    assert set(there) - named == set()
+
+
+@pytest.mark.parametrize("kind", ["ok", "nothing_found", "skipped", "failed"])
+def test_a_job_goes_from_ready_to_running_to_finished(engine: Engine, kind: str) -> None:
+    """The way of a job: enqueued, claimed by one runner at attempt 1, finished with its outcome."""
+    run, runner = engine.at_work(1)
+    ready = engine.job(1)
+    assert (ready["state"], ready["attempt"], ready["runner_id"]) == ("ready", 0, None)
+    (job,) = engine.claim(runner)["jobs"]
+    running = engine.job(1)
+    assert (running["state"], running["attempt"], running["runner_id"]) == ("running", 1, runner)
+    assert running["run_id"] == run
+    assert engine.finish(runner, [outcome(job, kind)])[kind] == 1
+    finished = engine.job(1)
+    assert (finished["state"], finished["attempt"], finished["runner_id"]) == (kind, 1, runner)
+    assert finished["finished_at"] >= finished["claimed_at"]
+
+
+@pytest.mark.parametrize("kind", ["ready", "running", "lost", None])
+def test_a_job_cannot_be_finished_into_another_state(engine: Engine, kind: str | None) -> None:
+    """An outcome that is none is refused, and the job stays where it is."""
+    _, runner = engine.at_work(1)
+    (job,) = engine.claim(runner)["jobs"]
+    with pytest.raises(psycopg.errors.IntegrityError):
+        engine.finish(runner, [outcome(job) | {"outcome": kind}])
+    assert engine.job(1)["state"] == "running"
+
+
+def test_a_failure_always_says_why(engine: Engine) -> None:
+    """A failed attempt without a cause and a message is refused, whether it is the last or not."""
+    _, runner = engine.at_work(1)
+    (job,) = engine.claim(runner)["jobs"]
+    for kind in ("failed", "retry"):
+        for missing in ("error_class", "error_message"):
+            with pytest.raises(psycopg.errors.IntegrityError):
+                engine.finish(runner, [outcome(job, kind) | {missing: None}])
+    assert engine.job(1)["state"] == "running"
+    assert engine.value("select count(*) from backfill.attempt_error") == 0
