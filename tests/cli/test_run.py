@@ -70,17 +70,14 @@ def test_failed_rows_are_told_and_taken_up_again(
     sampled.assert_each_written_once()
 
 
-@pytest.mark.parametrize("limit", [1, 37])
-def test_limit_is_shared_and_exact(
-    sampled: SampleDatabase, run_sample: StartRun, limit: int
-) -> None:
+def test_limit_is_shared_and_exact(sampled: SampleDatabase, run_sample: StartRun) -> None:
     """Four processes together take exactly as many rows as --limit says; a retry is no new row."""
     sampled.items(flaky=20, ok=200)
-    command = run_sample(sampled, "--limit", str(limit), "--workers", "4", "--json")
+    command = run_sample(sampled, "--limit", "37", "--workers", "4", "--json")
     assert command.ended() == 0, command.err
-    assert (command.json["ok"], command.json["found"]) == (limit, limit)
+    assert (command.json["ok"], command.json["found"]) == (37, 37)
     assert command.json["exit_reason"] == "limit"
-    assert sampled.writes() == {1: limit, 0: 220 - limit}
+    assert sampled.writes() == {1: 37, 0: 183}
 
 
 def test_where_narrows_the_run(sampled: SampleDatabase, run_sample: StartRun) -> None:
@@ -95,21 +92,8 @@ def test_where_narrows_the_run(sampled: SampleDatabase, run_sample: StartRun) ->
 
 
 @pytest.mark.parametrize("extra", [(), ("--dry-run",)])
-@pytest.mark.parametrize(
-    "condition, why",
-    [
-        ("nonsense = 1", 'column "nonsense" does not exist'),
-        ("key =", "syntax error"),
-        ("true) or (true", ""),
-        ("public.eraser()", "cannot execute DELETE in a read-only transaction"),
-    ],
-)
 def test_bad_conditions_are_usage_errors(
-    sampled: SampleDatabase,
-    sample_command: Backfill,
-    condition: str,
-    why: str,
-    extra: tuple[str, ...],
+    sampled: SampleDatabase, sample_command: Backfill, extra: tuple[str, ...]
 ) -> None:
     """A condition that can't be used, or that would write, is refused before anything is done."""
     sampled.items(ok=3)
@@ -117,14 +101,16 @@ def test_bad_conditions_are_usage_errors(
         "create function eraser() returns boolean language plpgsql as"
         " $$ begin delete from public.item; return true; end $$"
     )
-    ended = sample_command("run", "sample", "--where", condition, *extra)
-    if not why:
-        assert ended.code == 0
-        return
-    assert ended.code == 2
-    assert ended.err.startswith(f"backfill: --where {condition!r} can't be used: ")
-    assert why in ended.err
-    assert "condition on the columns of the needs view" in ended.err
+    for condition, why in (
+        ("nonsense = 1", 'column "nonsense" does not exist'),
+        ("key =", "syntax error"),
+        ("public.eraser()", "cannot execute DELETE in a read-only transaction"),
+    ):
+        ended = sample_command("run", "sample", "--where", condition, *extra)
+        assert ended.code == 2
+        assert ended.err.startswith(f"backfill: --where {condition!r} can't be used: ")
+        assert why in ended.err
+        assert "condition on the columns of the needs view" in ended.err
     assert sampled.one("select count(*) from backfill.run") == 0
     assert sampled.one("select count(*) from item") == 3
 
@@ -229,9 +215,12 @@ def test_a_task_that_is_not_installed(sampled: SampleDatabase, sample_command: B
         (("--grace", "soon"), "write 90s, 10m or 1h30m"),
     ],
 )
-def test_out_of_range(sample_command: Backfill, arguments: tuple[str, ...], named: str) -> None:
+def test_out_of_range(
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], named: str
+) -> None:
     """A value out of range is a usage error that names the range."""
-    ended = sample_command("run", "sample", *arguments)
+    monkeypatch.setenv("BACKFILL_TASKS", "tests.sample:task")
+    ended = backfill("run", "sample", *arguments)
     assert ended.code == 2
     assert named in ended.err
 
