@@ -135,5 +135,6 @@ def _refused(result: Outcome, error: psycopg.Error) -> Outcome:
         "failed" if state.startswith(_PERMANENT) else "retry",
         error_class=f"apply_{state}",
         message=f"the result could not be written: {said}",
+        spend_usd=result.spend_usd,
     )
     return outcome(result.job, verdict, 0)

@@ -17,6 +17,8 @@ CLASS_LIMIT = 100
 WAIT_LIMIT_S = 30 * 86_400.0
 """Longest wait before a retry that is believed, whatever a server's Retry-After says."""
 
+SPEND_LIMIT_USD = 1_000_000.0
+
 RESULT_LIMIT = 64 * 1024 * 1024
 """Characters of a result's JSON. PostgreSQL's own limit is 255 MiB for all elements of an array
 (JENTRY_OFFLENMASK), and past 1 GiB a statement costs the connection."""
@@ -43,6 +45,7 @@ class Outcome:
     payload: str
     error_class: str | None = None
     message: str | None = None
+    spend_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,13 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
             allow_nan=False,
         )
     except (TypeError, ValueError, RecursionError) as error:
-        return _bad_result(job, f"the result can't be written as JSON: {error}", milliseconds)
+        why = f"the result can't be written as JSON: {error}"
+        return _bad_result(job, why, milliseconds, verdict.spend_usd)
     if len(payload) > RESULT_LIMIT:
         size, most = (n // 2**20 for n in (len(payload), RESULT_LIMIT))
-        return _bad_result(job, f"the result is {size} MiB of JSON, over {most}", milliseconds)
-    return Outcome(job, verdict.kind, payload, kind, words)
+        why = f"the result is {size} MiB of JSON, over {most}"
+        return _bad_result(job, why, milliseconds, verdict.spend_usd)
+    return Outcome(job, verdict.kind, payload, kind, words, money(verdict.spend_usd))
 
 
 def seconds(value: object) -> float | None:
@@ -95,6 +100,13 @@ def seconds(value: object) -> float | None:
     if isinstance(value, (int, float)) and not math.isnan(value) and value >= 0:
         return min(float(value), WAIT_LIMIT_S)
     return None
+
+
+def money(value: object) -> float:
+    """An amount in US dollars; none where it is no amount that a row can have cost."""
+    if isinstance(value, (int, float)) and 0 <= value < SPEND_LIMIT_USD:
+        return float(value)
+    return 0.0
 
 
 def plain(text: str | None, most: int) -> str | None:
@@ -105,5 +117,8 @@ def plain(text: str | None, most: int) -> str | None:
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
-def _bad_result(job: Job, message: str, milliseconds: int) -> Outcome:
-    return outcome(job, Verdict("failed", error_class="bad_result", message=message), milliseconds)
+def _bad_result(job: Job, message: str, milliseconds: int, spend_usd: float) -> Outcome:
+    verdict = Verdict(
+        "failed", error_class="bad_result", message=message, spend_usd=money(spend_usd)
+    )
+    return outcome(job, verdict, milliseconds)

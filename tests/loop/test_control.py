@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
-
 from tests.plugins.processes import SampleDatabase, StartRun
 
 
@@ -63,11 +61,10 @@ def test_a_paused_task_is_not_started(sampled: SampleDatabase, run_sample: Start
     assert sampled.one("select count(*) from backfill.run") == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_exit_on_pause(sampled: SampleDatabase, run_sample: StartRun, workers: str) -> None:
+def test_exit_on_pause(sampled: SampleDatabase, run_sample: StartRun) -> None:
     """With --exit-on-pause a paused run finishes what it holds and leaves with 4."""
     sampled.items(slow=5000)
-    command = run_sample(sampled, "--exit-on-pause", "--workers", workers)
+    command = run_sample(sampled, "--exit-on-pause", "--workers", "2")
     command.until(lambda: sampled.done() > 0)
     sampled.do("select backfill.pause('sample')")
     assert command.ended() == 4

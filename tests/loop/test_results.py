@@ -101,3 +101,18 @@ def test_misdeeds_cost_their_row_alone(sampled: SampleDatabase) -> None:
         assert (name, row["state"], row["error_class"]) == (name, state, error_class), row
         assert re.search(message, row["error_message"]), row
     assert sampled.one("select count(*) from item where id > %s and writes = 1", len(names)) == 500
+
+
+def test_money_is_told_although_the_result_is_refused(sampled: SampleDatabase) -> None:
+    """What a row's computation cost is counted, whatever the database thinks of its result."""
+    sampled.items(ok=3)
+
+    def compute(row: Row) -> Result:
+        results: dict[str, dict[str, Any]] = {
+            "1": result_of(row), "2": {"text": "a\x00b"}, "3": {"text": object()},
+        }  # fmt: skip
+        return Result(results[row["key"]], 0.25)
+
+    assert sampled.process(sampled.start(), compute).work() == "done"
+    assert sampled.states() == {"ok": 1, "failed": 2}
+    assert float(sampled.one("select spend_usd from backfill.runs")) == 0.75

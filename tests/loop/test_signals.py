@@ -39,7 +39,7 @@ def begin(database: SampleDatabase, run_sample: StartRun, *arguments: str) -> Co
     return command
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_gracefully(
     sampled: SampleDatabase, run_sample: StartRun, let_go: LetGo, number: signal.Signals
 ) -> None:

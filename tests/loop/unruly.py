@@ -1,8 +1,8 @@
 """The sample task, with a computation that prints and with processes that can't start.
 
 A row whose behaviour is `print` prints on stdout, in Python and below it. With UNRULY_START in the
-environment a process of `--workers` dies when it opens the task: `kill` by a signal, `exit` by an
-exit code that means nothing, `raise` by an exception.
+environment a process of `--workers` dies when it opens the task: `kill` by a signal, `raise`
+by an exception.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ def _die(how: str) -> None:
     match how:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        case "exit":
-            os._exit(77)
         case "raise":
             raise RuntimeError("the model file is broken")
 
