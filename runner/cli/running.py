@@ -55,7 +55,7 @@ def execute(
         with ExitStack() as task_opened:
             compute = task_opened.enter_context(task.open(settings))
             if options.join is None and not _agreed_to_pay(conninfo, task, options, settings):
-                return ExitCode.DONE
+                return ExitCode.CANCELLED
             if options.workers > 1:
                 task_opened.close()
             run = options.join or _start(session, task, options, settings)

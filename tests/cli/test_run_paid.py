@@ -21,7 +21,7 @@ def paid(sampled: SampleDatabase, backfill: Backfill, monkeypatch: pytest.Monkey
 def test_question_tells_count_and_cost(paid: Backfill, sampled: SampleDatabase) -> None:
     """Before paid work the user is asked, and a no leaves everything as it was."""
     ended = paid("run", "sample", answer="n\n")
-    assert ended.code == ExitCode.DONE
+    assert ended.code == ExitCode.CANCELLED
     assert "sample: 4 rows to do, at most $1.00; go ahead?" in ended.err
     assert sampled.one("select count(*) from backfill.run") == 0
 
