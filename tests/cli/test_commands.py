@@ -60,7 +60,7 @@ def test_status_before_any_run(on: Backfill) -> None:
     """A task that never ran is idle, with the reason in words."""
     ended = on("status", "quality_score")
     assert ended.out.splitlines()[0] == "quality_score: idle"
-    assert "nothing to do" in ended.out
+    assert "not run yet" in ended.out
 
 
 def test_status_shows_progress_processes_and_runs(on: Backfill, work: Work) -> None:

@@ -39,7 +39,7 @@ def test_progress_of_a_task_that_never_ran(engine: Engine) -> None:
     assert (row["state"], row["total_exact"], row["percent"], row["eta"]) == (
         "idle", True, None, None,
     )  # fmt: skip
-    assert row["wait_reason"] == "nothing to do"
+    assert row["wait_reason"] == "not run yet"
 
 
 def test_progress_of_a_run_from_beginning_to_end(engine: Engine) -> None:
@@ -226,15 +226,21 @@ def test_running_shows_who_holds_what(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "silent, words",
-    [(5, None), (11, "silent; its jobs are given back when"), (61, "silent for longer than its")],
+    "silent, direct, words",
+    [
+        (5, True, None),
+        (11, True, "silent; its jobs are given back when its session is gone"),
+        (11, False, "silent; behind a pooler, so its jobs are given back after 00:01:00"),
+        (61, True, "silent for longer than its"),
+    ],
 )
 def test_stalled_says_what_will_become_of_the_jobs(
-    engine: Engine, silent: int, words: str | None
+    engine: Engine, silent: int, direct: bool, words: str | None
 ) -> None:
-    """A process is stalled after ten seconds; the reason changes with the lease."""
+    """A process is stalled after ten seconds; the reason tells what its jobs wait for."""
     run, runner = engine.at_work(2)
     engine.claim(runner)
+    engine.rows("update backfill.runner set direct = %s where id = %s", direct, runner)
     engine.silent(runner, silent)
     rows = engine.rows("select * from backfill.stalled")
     if words is None:

@@ -51,6 +51,7 @@ select t.name as task,
        case when t.paused_at is not null then format('paused by %s', t.paused_by) || coalesce(': ' || t.paused_reason, '')
             when w.live = 0 and c.runs > 0 then 'no process works for the run that was started'
             when w.live = 0 and n.unfinished > 0 then 'no process is running'
+            when w.live = 0 and not exists (select from backfill.sweep x where x.task = t.name and x.began_at is not null) then 'not run yet'
             when w.live = 0 then 'nothing to do'
             when w.working > 0 then null
             when w.waiting > 0 then w.note
@@ -103,6 +104,8 @@ select w.task, w.host, w.pid, w.run_id as run, w.id as runner,
        clock_timestamp() - w.heartbeat_at as silent_for,
        case when w.heartbeat_at < clock_timestamp() - t.lease
             then 'silent for longer than its lease; its jobs are given back by the next process that looks, or by: select * from backfill.rescue()'
+            when not w.direct
+            then format('silent; behind a pooler, so its jobs are given back after %s of silence', t.lease)
             else format('silent; its jobs are given back when its session is gone, at the latest after %s', t.lease) end as reason
   from backfill.runner w
   join backfill.task t on t.name = w.task
