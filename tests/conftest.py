@@ -2,10 +2,11 @@
 
 import signal
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background of a shell, where Ctrl-C is ignored and the processes that tests
-    # start would ignore it too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# In the background of a shell Ctrl-C is ignored, and under nohup a hang-up. The processes that
+# tests start would inherit that; a handler of any kind they don't.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 pytest_plugins = [
     "tests.plugins.database",
