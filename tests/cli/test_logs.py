@@ -54,7 +54,7 @@ def test_json_is_a_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
     """With --log-format json each record is one JSON object with time, level and message."""
     configure(verbose=False, log_format="json")
     logging.getLogger("runner.test").info("two\nlines of %s", "a?b")
-    logging.getLogger("another.library").info("not shown")
+    logging.getLogger("another.package").info("not shown")
     (line,) = capsys.readouterr().err.splitlines()
     record = json.loads(line)
     assert (record["level"], record["logger"]) == ("info", "runner.test")
