@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from runner.database import migrate
 from tests import sample
-from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
+from tests.plugins.database import Database, DatabaseTemplate, with_dbname
 from tests.plugins.waiting import wait_until
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -50,6 +50,8 @@ class Engine:
             autocommit=autocommit,
             row_factory=dict_row,
             prepare_threshold=None,
+            # what waits for ever should fail and not hang
+            options="-c statement_timeout=30s",
         )
         self.database.connections.append(connection)
         return connection
@@ -242,17 +244,117 @@ def install(url: str) -> None:
         sample.install(connection)
 
 
-@pytest.fixture
-def engine_database(
-    database_template: DatabaseTemplate, new_database: NewDatabase
-) -> Callable[[], Database]:
-    """Makes databases with the engine and the sample task."""
-    return lambda: new_database(template=database_template("engine", install))
+# --- databases that are used again ------------------------------------------------------------
+
+# children first: nothing cascades while triggers are off
+TABLES = (
+    "attempt_error", "runner_minute", "job", "runner", "run", "sweep", "tally", "task", "event",
+)  # fmt: skip
+
+CATALOGUE = """
+select md5(string_agg(what, ',' order by what)) from (
+    select format('class %s %s %s %s', oid, relname, relacl, reloptions) as what from pg_class
+     where relkind <> 't'
+    union all select format('attribute %s %s %s', attrelid, attnum, xmin) from pg_attribute
+    union all select format('function %s %s', oid, xmin) from pg_proc
+    union all select format('rule %s %s', oid, xmin) from pg_rewrite
+    union all select format('trigger %s %s', oid, xmin) from pg_trigger
+    union all select format('constraint %s %s', oid, xmin) from pg_constraint
+    union all select format('schema %s %s', oid, xmin) from pg_namespace
+    union all select format('default rights %s %s', oid, xmin) from pg_default_acl
+) s
+"""
+
+
+class EngineDatabases:
+    """Databases for one test after another, since making one costs more than most tests do.
+
+    One that comes back has its rows put back; where a test changed so much as a column's default
+    it is dropped instead.
+    """
+
+    def __init__(self, server_url: str, template: str) -> None:
+        self._server_url = server_url
+        self._template = template
+        self._idle: list[Database] = []
+        self._made = 0
+        self._catalogue = ""
+
+    def take(self) -> Database:
+        """A database as the template is."""
+        if self._idle:
+            return self._idle.pop()
+        self._made += 1
+        name = f"{self._template}_copy_{self._made}"
+        self._on_server(f"create database {name} template {self._template}")
+        database = Database(name, with_dbname(self._server_url, name))
+        with psycopg.connect(database.url) as connection:
+            self._catalogue = self._look(connection)
+        return database
+
+    def give_back(self, database: Database) -> None:
+        """Take one back, and keep it if it can be used again."""
+        database.close()
+        with psycopg.connect(database.url) as connection:
+            fit = self._look(connection) == self._catalogue
+            if fit:
+                self._put_back_rows(connection)
+        if fit:
+            self._idle.append(Database(database.name, database.url))
+        else:
+            self._on_server(f"drop database {database.name} with (force)")
+
+    def close(self) -> None:
+        """Drop what is left."""
+        for database in self._idle:
+            self._on_server(f"drop database {database.name} with (force)")
+
+    @staticmethod
+    def save_rows(url: str) -> None:
+        """Let the template hold copies of the rows that every test begins with."""
+        with psycopg.connect(url) as connection:
+            connection.execute("create schema saved")
+            for table in TABLES:
+                connection.execute(f"create table saved.{table} as table backfill.{table}".encode())
+
+    def _put_back_rows(self, connection: psycopg.Connection[Any]) -> None:
+        # the audit lets nobody delete from it while its trigger is on
+        connection.execute("set session_replication_role = replica")
+        connection.execute("delete from item")
+        for table in TABLES:
+            connection.execute(f"delete from backfill.{table}".encode())
+            connection.execute(
+                f"insert into backfill.{table} overriding system value table saved.{table}".encode()
+            )
+
+    def _look(self, connection: psycopg.Connection[Any]) -> str:
+        (found,) = connection.execute(CATALOGUE.encode()).fetchone() or ("",)
+        return str(found)
+
+    def _on_server(self, statement: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def engine_databases(
+    server_url: str, database_template: DatabaseTemplate
+) -> Iterator[EngineDatabases]:
+    """See `EngineDatabases`."""
+
+    def build(url: str) -> None:
+        install(url)
+        EngineDatabases.save_rows(url)
+
+    databases = EngineDatabases(server_url, database_template("engine", build))
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
-def engine(engine_database: Callable[[], Database]) -> Iterable[Engine]:
+def engine(engine_databases: EngineDatabases) -> Iterator[Engine]:
     """See `Engine`."""
-    made = Engine(engine_database())
+    made = Engine(engine_databases.take())
     yield made
     made.close()
+    engine_databases.give_back(made.database)
