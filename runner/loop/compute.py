@@ -26,7 +26,7 @@ def judge(compute: Compute, job: Job) -> Verdict:
         name = type(error).__name__
         return Verdict("retry", error_class=name, message=f"{name}: {error}")
     if isinstance(value, Result):
-        return _result(value.value, value.spend_usd)
+        return _result(value.value, value.spend_usd, "more" if value.more else "ok")
     return _result(value, 0.0)
 
 
@@ -55,9 +55,9 @@ def _ending(ending: RowOutcome) -> Verdict:
     return Verdict("failed", error_class=code, message=message, spend_usd=spend)
 
 
-def _result(value: object, spend_usd: float) -> Verdict:
+def _result(value: object, spend_usd: float, kind: str = "ok") -> Verdict:
     if isinstance(value, Mapping):
-        return Verdict("ok", value, spend_usd=spend_usd)
+        return Verdict(kind, value, spend_usd=spend_usd)
     return Verdict(
         "failed",
         error_class="bad_result",

@@ -22,6 +22,8 @@ IMPOSSIBLE_JOBS = [
     ("state = 'ok', finished_at = now(), solo = true", "job_solo_is_unfinished"),
     ("solo = true, run_after = now()", "job_solo_is_unfinished"),
     ("attempt = -1", "job_counts_are_not_negative"),
+    ("steps = -1", "job_comes_to_an_end"),
+    ("steps = 101", "job_comes_to_an_end"),
     ("failures = -1", "job_counts_are_not_negative"),
     ("key = '2'", "job_is_unique"),
 ]

@@ -37,3 +37,9 @@ def test_money_spent_on_a_result_is_told() -> None:
     """A result carries its cost."""
     verdict = judge(lambda _row: Result({"a": 1}, 0.002), JOB)
     assert (verdict.kind, verdict.spend_usd) == ("ok", 0.002)
+
+
+def test_a_step_is_told_from_an_end() -> None:
+    """A result with more to do is not the end of its row."""
+    assert judge(lambda _row: Result({"a": 1}, more=True), JOB).kind == "more"
+    assert judge(lambda _row: Result({"a": 1}), JOB).kind == "ok"
