@@ -6,10 +6,11 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos scale constraints build clean
+.PHONY: help install demo test check format bench chaos scale eval-duplicates \
+	bench-duplicates chaos-duplicates constraints build clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
 
 install: $(INSTALLED) ## Make .venv and install everything into it
 
@@ -40,6 +41,15 @@ chaos: install ## Kill random runners during a long run and compare the end stat
 
 scale: install ## Measure the cost of a claim at 10 thousand, 1 million and 5 million jobs
 	@$(BIN)/python -m tests.bench.scale $(ARGS)
+
+eval-duplicates: install ## Evaluate duplicate detection on drawn receipts and their copies
+	@$(BIN)/python -m tests.bench.duplicates_eval $(ARGS)
+
+bench-duplicates: install ## Measure the search for near hashes among 100 thousand and 1 million
+	@$(BIN)/python -m tests.bench.duplicates $(ARGS)
+
+chaos-duplicates: install ## Kill processes that look for duplicates, and compare the pairs found
+	@$(BIN)/python -m tests.bench.duplicates_chaos $(ARGS)
 
 build: install ## Build the wheel and the source archive into dist/
 	@$(BIN)/uv build --quiet --out-dir dist

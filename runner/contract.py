@@ -21,12 +21,13 @@ class Result:
     """A computed result (JSON types only) and the money that computing it cost, in US dollars.
 
     With `more` it is one step of several: it is applied and committed, and the row is handed out
-    again with what the needs view then says of it. At most 100 steps a row.
+    again, after so many seconds, with what the needs view then says of it. At most 100 steps a row.
     """
 
     value: Mapping[str, Any]
     spend_usd: float = 0.0
     more: bool = False
+    after: float | None = None
 
 
 Compute = Callable[[Row], Result | Mapping[str, Any]]

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("runner.cli.control:resume", "Take a pause back."),
     "cancel": ("runner.cli.control:cancel", "Stop a run, or every run of a task."),
     "verify": ("runner.cli.verify:verify", "Check a task's results in the database."),
+    "duplicates": ("runner.cli.duplicates:duplicates", "List payments with the same picture."),
     "doctor": ("runner.cli.doctor:doctor", "Look for what is wrong, and say what to do."),
     "embedded": ("runner.cli.embedded:embedded", "A PostgreSQL of your own to try things out."),
 }

@@ -80,6 +80,8 @@ def concurrent_index(
     name: sql.Identifier,
     definition: str,
     values: Mapping[str, Any],
+    *,
+    unique: bool = False,
 ) -> None:
     """Build an index beside reads and writes, outside any transaction.
 
@@ -88,7 +90,8 @@ def concurrent_index(
     """
     plain = render("{name}", {"name": name}).strip('"')
     full = render("{schema}.{name}", {"schema": schema, "name": name})
-    create = f"create index concurrently if not exists {render('{name}', {'name': name})} "
+    kind = "unique index" if unique else "index"
+    create = f"create {kind} concurrently if not exists {render('{name}', {'name': name})} "
     create += render(definition, values)
     note = render(
         "update backfill.task set added = array_append(added, {entry})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
@@ -26,7 +27,10 @@ def judge(compute: Compute, job: Job) -> Verdict:
         name = type(error).__name__
         return Verdict("retry", error_class=name, message=f"{name}: {error}")
     if isinstance(value, Result):
-        return _result(value.value, value.spend_usd, "more" if value.more else "ok")
+        verdict = _result(value.value, value.spend_usd)
+        if value.more and verdict.kind == "ok":
+            return replace(verdict, kind="more", after=seconds(value.after))
+        return verdict
     return _result(value, 0.0)
 
 
@@ -55,9 +59,9 @@ def _ending(ending: RowOutcome) -> Verdict:
     return Verdict("failed", error_class=code, message=message, spend_usd=spend)
 
 
-def _result(value: object, spend_usd: float, kind: str = "ok") -> Verdict:
+def _result(value: object, spend_usd: float) -> Verdict:
     if isinstance(value, Mapping):
-        return Verdict(kind, value, spend_usd=spend_usd)
+        return Verdict("ok", value, spend_usd=spend_usd)
     return Verdict(
         "failed",
         error_class="bad_result",

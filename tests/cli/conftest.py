@@ -20,6 +20,7 @@ from runner.cli import main
 from runner.database import migrate
 from runner.database.files import sql_folder
 from runner.registry import find
+from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
 
 
@@ -90,6 +91,18 @@ def install(url: str) -> None:
     """The application, the engine and quality_score."""
     create_application(url)
     migrate.upgrade(url, [find("quality_score")], {})
+
+
+def install_everything(url: str) -> None:
+    """The application, payments, the engine and every built-in task."""
+    install(url)
+    install_image_signals(url)
+
+
+@pytest.fixture
+def complete(database_template: DatabaseTemplate, new_database: NewDatabase) -> Database:
+    """A database with every built-in task installed."""
+    return new_database(template=database_template("complete", install_everything))
 
 
 @pytest.fixture

@@ -47,16 +47,16 @@ def rows(database: Database, query: str) -> list[Any]:
         return connection.execute(query.encode()).fetchall()
 
 
-def test_every_object_has_a_comment(installed: Database) -> None:
+def test_every_object_has_a_comment(complete: Database) -> None:
     """Each table, view, column and function of the schema says what it is."""
-    assert rows(installed, UNCOMMENTED) == []
+    assert rows(complete, UNCOMMENTED) == []
 
 
-def test_definer_functions_fix_their_search_path(installed: Database) -> None:
+def test_definer_functions_fix_their_search_path(complete: Database) -> None:
     """No function that runs with its owner's rights looks names up where a caller says."""
-    assert rows(installed, WITHOUT_PATH) == []
+    assert rows(complete, WITHOUT_PATH) == []
     definers = "select from pg_proc where pronamespace = 'backfill'::regnamespace and prosecdef"
-    assert len(rows(installed, definers)) > 5
+    assert len(rows(complete, definers)) > 5
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_statement_is_used(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RUNTIME)
-def test_statement_can_be_prepared(name: str, installed: Database) -> None:
+def test_statement_can_be_prepared(name: str, complete: Database) -> None:
     """Each statement fits the schema that the migrations make."""
     names: list[str] = []
 
@@ -88,7 +88,7 @@ def test_statement_can_be_prepared(name: str, installed: Database) -> None:
         return f"${names.index(found[1]) + 1}"
 
     query = re.sub(r"%\((\w+)\)s", number, statement(name)).replace("%%", "%")
-    with psycopg.connect(installed.url) as connection:
+    with psycopg.connect(complete.url) as connection:
         connection.execute(f"prepare checked as {query}".encode())
 
 

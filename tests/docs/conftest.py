@@ -14,6 +14,7 @@ from runner.database import migrate
 from runner.database.files import sql_folder
 from runner.registry import find
 from tests.docs.pages import Page, all_pages
+from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
 
 
@@ -54,12 +55,13 @@ def example_installed(
 def spoken_of(
     example: Page, database_template: DatabaseTemplate, new_database: NewDatabase
 ) -> Database:
-    """A database with the engine, quality_score and the example's task installed."""
+    """A database with the engine, the built-in tasks and the example's task installed."""
 
     def build(url: str) -> None:
         with psycopg.connect(url) as connection:
             connection.execute((sql_folder() / "demo" / "application.sql").read_bytes())
         migrate.upgrade(url, [find("quality_score")], {})
+        install_image_signals(url)
         with psycopg.connect(url) as connection:
             for block in example.blocks:
                 if block.file is not None and block.file.endswith(".sql"):

@@ -48,6 +48,18 @@ def test_a_step_is_applied_and_the_job_is_ready_at_once(engine: Engine) -> None:
     assert (engine.job(1)["state"], engine.job(1)["steps"]) == ("ok", 0)
 
 
+def test_a_step_may_ask_for_a_wait(engine: Engine) -> None:
+    """The next step is due when the wait is over, by the database's clock."""
+    _, runner = engine.at_work(1)
+    (job,) = engine.claim(runner)["jobs"]
+    engine.finish(runner, [step(job) | {"after": 60}])
+    assert engine.claim(runner)["status"] == "none"
+    wait = "select run_after - clock_timestamp() between '50 s' and '60 s' from backfill.job"
+    assert engine.value(wait)
+    engine.due()
+    assert len(engine.claim(runner)["jobs"]) == 1
+
+
 def test_steps_are_no_failures_and_count_once(engine: Engine) -> None:
     """Steps cost no attempts, one job of the limit, and are no finished rows in the figures."""
     _, runner = engine.at_work(2, limit=1)

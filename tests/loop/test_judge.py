@@ -41,5 +41,7 @@ def test_money_spent_on_a_result_is_told() -> None:
 
 def test_a_step_is_told_from_an_end() -> None:
     """A result with more to do is not the end of its row."""
-    assert judge(lambda _row: Result({"a": 1}, more=True), JOB).kind == "more"
+    verdict = judge(lambda _row: Result({"a": 1}, more=True, after=5), JOB)
+    assert (verdict.kind, verdict.after) == ("more", 5)
+    assert judge(lambda _row: Result([1], more=True), JOB).kind == "failed"  # type: ignore[arg-type]
     assert judge(lambda _row: Result({"a": 1}), JOB).kind == "ok"

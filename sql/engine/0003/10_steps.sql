@@ -1,7 +1,7 @@
 -- pgbackfill, engine: jobs in several steps, and a task that is told of rows that failed
 --
 -- A computation may say that there is more to do: its result is applied and committed, and the job
--- is ready again at once. The next step reads its row of the needs view after that commit, so it
+-- is ready again at once, or when the wait that it asked for is over. The next step reads its row of the needs view after that commit, so it
 -- sees what this step wrote and whatever others have committed meanwhile. No failure is counted,
 -- and of a run's limit the job stays one.
 --
@@ -78,7 +78,7 @@ begin
            set state = case when j.failures <= r.again_up_to then 'ready' when r.outcome = 'retry' then 'failed' else r.outcome end,
                failures = j.failures + r.counted,
                steps = case when j.failures <= r.again_up_to then j.steps + (r.outcome = 'more')::integer else 0 end,
-               run_after = case when r.outcome = 'more' then clock_timestamp()
+               run_after = case when r.outcome = 'more' then clock_timestamp() + make_interval(secs => coalesce(r.after, 0))
                                 when j.failures <= r.again_up_to
                                 then clock_timestamp() + backfill.retry_delay(v_task.backoff_base, v_task.backoff_max, j.failures + r.counted, r.after) end,
                finished_at = case when j.failures > r.again_up_to then clock_timestamp() end,

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages, for people without psql: one file each, no script, no network."""

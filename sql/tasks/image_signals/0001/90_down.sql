@@ -1,0 +1,44 @@
+-- image_signals: remove the binding, what is kept of pictures, and whatever the upgrade added to the
+-- application's tables
+
+drop view backfill.image_signals_checks, backfill.image_signals_newest_duplicates, backfill.image_signals_status, backfill.image_signals_coverage;
+drop view backfill.duplicates, backfill.needs_image_signals;
+drop function backfill.fail_image_signals(jsonb);
+drop function backfill.apply_image_signals(jsonb);
+drop function backfill.image_signals_analysed(jsonb);
+drop function backfill.image_signals_prune();
+drop function backfill.unmark_duplicate(text, text);
+drop function backfill.mark_duplicate(text, text, boolean, text);
+drop function backfill.image_signals_affected(text[]);
+drop function backfill.image_signals_settle(text[]);
+drop function backfill.image_sentence(backfill.image_alike);
+drop view backfill.image_alike;
+drop function backfill.image_comparison(integer, bytea, integer, integer, integer);
+drop function backfill.image_signals_turn();
+drop table backfill.image_mark, backfill.image_pair, backfill.image_subject, backfill.image_picture;
+
+do $$
+declare
+    v_added text[] := coalesce((select added from backfill.task where name = 'image_signals'), '{{}}');
+    v_name text;
+begin
+    if ('table ' || {hashes_name}) = any (v_added) then
+        drop table if exists {hashes};
+    elsif ('index ' || {hashes_index_literal}) = any (v_added) then
+        drop index if exists {hashes_schema}.{hashes_index};
+    end if;
+    if ('table ' || {signals_name}) = any (v_added) then
+        drop table if exists {signals};
+        return;
+    end if;
+    if ('index ' || {signals_index_literal}) = any (v_added) then
+        drop index if exists {signals_schema}.{signals_index};
+    end if;
+    foreach v_name in array v_added loop
+        if v_name like 'column %' then
+            execute format('alter table {signals} drop column if exists %I', substr(v_name, 8));
+        end if;
+    end loop;
+end $$;
+
+select backfill.unregister_task('image_signals');

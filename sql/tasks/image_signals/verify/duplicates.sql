@@ -1,0 +1,2 @@
+-- The newest duplicates
+select * from backfill.image_signals_newest_duplicates;

@@ -1,0 +1,349 @@
+"""What follows for payments from equal files, pairs and marks, in whatever order they come."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import psycopg
+import pytest
+
+from runner import similarity
+from runner.tasks.image_signals import task
+from tests.image_signals.payments import Payments, sha
+
+
+def test_a_payment_is_analysed_then_compared_then_done(payments: Payments) -> None:
+    """The view names each step, and lets go of a payment after the last."""
+    payments.add(1)
+    assert payments.step(1) == "analyse"
+    payments.analyse(1, "a", [5])
+    assert payments.step(1) == "compare"
+    assert payments.signals(1)["analysis_status"] == "processing"
+    payments.compare(1)
+    assert payments.step(1) is None
+    done = payments.signals(1)
+    assert (done["analysis_status"], done["duplicate_detected"]) == ("completed", False)
+    assert done["similarity_explanation"].startswith("No earlier payment has this file")
+
+
+def test_payments_without_a_screenshot_are_no_subjects(payments: Payments) -> None:
+    """No address, or an empty one, needs no work."""
+    payments.add(1, url="")
+    payments.add(2, url="  ")
+    payments.add(3)
+    payments.all("update payment_submissions set screenshot_url = null where id = 3")
+    assert payments.all("select * from backfill.needs_image_signals") == []
+
+
+@pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
+def test_the_same_file_points_to_the_earliest(payments: Payments, order: tuple[int, ...]) -> None:
+    """Equal bytes are found by SHA-256 alone, and the earliest payment is the first, however late
+    it is analysed.
+    """
+    payments.add(1, 2, 3)
+    for key in order:
+        payments.both(key, "same", [None])
+    assert payments.duplicate_of() == {"2": "1", "3": "1"}
+    told = payments.signals(3)
+    assert told["similarity_percentage"] == 100
+    assert told["similarity_explanation"] == (
+        "The same file as the screenshot of payment F-1 (1) of 2024-01-01 00:01 UTC: every byte "
+        "is equal (SHA-256)."
+    )
+
+
+@pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
+def test_copies_point_to_the_earliest(payments: Payments, order: tuple[int, ...]) -> None:
+    """Copies that are found by comparing point to the earliest payment in whatever order."""
+    payments.add(1, 2, 3)
+    for key in order:
+        payments.both(key, f"p{key}", [key], p1="copy", p2="copy", p3="copy")
+    assert payments.duplicate_of() == {"2": "1", "3": "1"}
+
+
+def test_halves_that_are_handled_at_the_same_moment_find_each_other(payments: Payments) -> None:
+    """Where both are analysed before either is compared, the pair is found all the same."""
+    payments.add(1, 2)
+    payments.analyse(2, "b", [3])
+    payments.analyse(1, "a", [1])
+    payments.compare(2, like={"a": "copy"})
+    assert payments.duplicate_of() == {"2": "1"}
+    payments.compare(1, like={"b": "copy"})
+    assert payments.duplicate_of() == {"2": "1"}
+
+
+def test_a_neighbour_s_step_is_not_taken_for_its_own(payments: Payments) -> None:
+    """A payment that another's comparison touches is still compared itself."""
+    payments.add(1, 2)
+    payments.analyse(1, "a", [1])
+    payments.analyse(2, "b", [3])
+    payments.compare(1, like={"b": "copy"})
+    assert payments.duplicate_of() == {"2": "1"}
+    assert payments.step(2) == "compare"
+
+
+def test_a_copy_of_a_file_that_many_have_points_to_the_earliest_of_them(
+    payments: Payments,
+) -> None:
+    """A pair of files is a pair for every payment that has one of them."""
+    payments.add(1, 2, 3, 4)
+    payments.both(3, "a", [1])
+    payments.both(4, "b", [3], a="copy")
+    payments.both(2, "a", [1])
+    assert payments.duplicate_of() == {"3": "2", "4": "2"}
+    payments.both(1, "b", [3])
+    assert payments.duplicate_of() == {"2": "1", "3": "1", "4": "1"}
+
+
+def test_what_needs_a_person_accuses_nobody(payments: Payments) -> None:
+    """A review is shown with the payment that it is like, and is no duplicate."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="review")
+    row = payments.signals(2)
+    assert (row["duplicate_detected"], row["similar_to_payment_id"]) == (False, 1)
+    assert row["similarity_explanation"].startswith("For a person to compare with the screenshot")
+
+
+def test_the_explanation_tells_each_step(payments: Payments) -> None:
+    """Bytes, hash and comparison are told in this order."""
+    payments.add(1, 2)
+    payments.both(1, "a", [0b1])
+    payments.both(2, "b", [0b111], a="copy")
+    told = payments.signals(2)["similarity_explanation"]
+    steps = ("The files differ (SHA-256)", "differs in 2 of 64 bits", "they are alike")
+    assert [told.index(step) for step in steps] == sorted(told.index(step) for step in steps)
+
+
+def test_files_without_anything_to_see_are_equal_or_nothing(payments: Payments) -> None:
+    """Pictures without a hash are never candidates."""
+    payments.add(1, 2)
+    payments.both(1, "white", [None, None])
+    payments.both(2, "black", [None, None])
+    assert payments.duplicate_of() == {}
+    assert "too little to see" in payments.signals(2)["similarity_explanation"]
+
+
+# --- marks ------------------------------------------------------------------------------------
+
+
+def mark(payments: Payments, one: object, other: object, duplicate: bool) -> None:
+    """A person says whether two payments are duplicates."""
+    payments.all(
+        "select backfill.mark_duplicate(%s, %s, %s, 'why')", str(one), str(other), duplicate
+    )
+
+
+def test_no_duplicate_is_kept_through_later_runs(payments: Payments) -> None:
+    """A marked pair stays cleared when a payment is analysed anew or a third one comes."""
+    payments.add(1, 2, 3)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    mark(payments, 2, 1, False)
+    assert payments.duplicate_of() == {}
+    assert "said on" in payments.signals(2)["similarity_explanation"]
+    payments.all("update backfill.image_subject set settled_at = null")
+    payments.both(3, "c", [7], a="copy", b="copy")
+    payments.compare(1)
+    payments.compare(2)
+    assert payments.duplicate_of() == {"3": "1"}
+
+
+def test_a_mark_can_be_taken_back(payments: Payments) -> None:
+    """Without the mark the comparison counts again."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    mark(payments, 1, 2, False)
+    assert payments.one("select backfill.unmark_duplicate('2', '1') as done") == {"done": True}
+    assert payments.one("select backfill.unmark_duplicate('2', '1') as done") == {"done": False}
+    assert payments.duplicate_of() == {"2": "1"}
+
+
+def test_a_person_can_confirm_a_review(payments: Payments) -> None:
+    """What a person calls a duplicate is one."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="review")
+    mark(payments, 2, 1, True)
+    assert payments.duplicate_of() == {"2": "1"}
+    assert "confirmed it as a duplicate" in payments.signals(2)["similarity_explanation"]
+
+
+def test_a_mark_is_for_the_files_that_the_person_saw(payments: Payments) -> None:
+    """Another screenshot under the same payment doesn't inherit its predecessor's pardon."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    mark(payments, 2, 1, False)
+    payments.all("update payment_submissions set screenshot_url = '/new.png' where id = 2")
+    payments.both(2, "stolen", [5], a="copy")
+    assert payments.duplicate_of() == {"2": "1"}
+
+
+@pytest.mark.parametrize("one, other", [(1, 99), (99, 1), (1, 1)])
+def test_a_mark_on_what_is_not_there_is_refused(payments: Payments, one: int, other: int) -> None:
+    """The error says which payment has no analysed screenshot."""
+    payments.add(1)
+    payments.both(1, "a", [1])
+    with pytest.raises(psycopg.Error, match=r"payment (99 has no analysed|1 can't be marked)"):
+        mark(payments, one, other, False)
+
+
+def test_marks_are_in_the_audit(payments: Payments) -> None:
+    """Who marked what is an event."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "a", [1])
+    mark(payments, 2, 1, False)
+    event = payments.one("select * from backfill.event where action = 'mark'")
+    assert event["detail"] == {"payment": "2", "other": "1", "duplicate": False, "reason": "why"}
+
+
+# --- changes ----------------------------------------------------------------------------------
+
+
+def test_another_screenshot_is_another_story(payments: Payments) -> None:
+    """A payment whose address changes is analysed anew, and those that pointed to it look again."""
+    payments.add(1, 2, 3)
+    payments.both(1, "a", [1])
+    payments.both(2, "a", [1])
+    payments.both(3, "a", [1])
+    payments.all("update payment_submissions set screenshot_url = '/new.png' where id = 1")
+    assert payments.step(1) == "analyse"
+    payments.both(1, "other", [1 << 40])
+    assert payments.duplicate_of() == {"3": "2"}
+    assert payments.checks() == []
+
+
+def test_the_hash_index_counts_each_payment_once(payments: Payments) -> None:
+    """Counts and firsts follow every change, and a repeated step changes nothing."""
+    payments.add(1, 2, 3)
+    payments.both(2, "a", [1])
+    payments.both(3, "b", [1])
+    one, other = f"{1:016x}", f"{1 << 40:016x}"
+    assert payments.uploads() == {one: (2, 2)}
+    payments.both(1, "c", [1])
+    assert payments.uploads() == {one: (3, 1)}
+    payments.all("update payment_submissions set screenshot_url = '/new.png' where id = 1")
+    payments.analyse(1, "d", [1 << 40])
+    payments.analyse(1, "d", [1 << 40])
+    assert payments.uploads() == {one: (2, 2), other: (1, 1)}
+    payments.all("update payment_submissions set screenshot_url = '/newer.png' where id = 1")
+    payments.analyse(1, "e", [1])
+    assert payments.uploads() == {one: (3, 1)}
+
+
+def test_a_payment_that_fails_says_so_and_stays_to_be_done(payments: Payments) -> None:
+    """Failed is not analysed: the row says why, and the view keeps it."""
+    payments.add(1)
+    payments.all(
+        "select backfill.fail_image_signals("
+        """'[{"key": "1", "error_class": "http_404", "error_message": "gone"}]')"""
+    )
+    row = payments.signals(1)
+    assert (row["analysis_status"], row["analysis_error"]) == ("failed", "http_404: gone")
+    assert payments.step(1) == "analyse"
+    payments.both(1, "a", [1])
+    row = payments.signals(1)
+    assert (row["analysis_status"], row["analysis_error"]) == ("completed", None)
+
+
+def test_a_deleted_payment_is_nobodys_first(payments: Payments) -> None:
+    """What pointed to it finds the next, and a prune forgets what nobody has."""
+    payments.add(1, 2, 3)
+    for key in (1, 2, 3):
+        payments.both(key, "a" if key > 1 else "b", [1], a="copy", b="copy")
+    assert payments.duplicate_of() == {"2": "1", "3": "1"}
+    payments.all("delete from payment_submissions where id = 1")
+    payments.all("update backfill.image_subject set settled_at = null where key = '3'")
+    payments.compare(3)
+    assert payments.duplicate_of()["3"] == "2"
+    assert payments.one("select * from backfill.image_signals_prune()") == {
+        "payments": 1, "pictures": 1,
+    }  # fmt: skip
+    assert payments.all("select * from backfill.image_pair") == []
+    assert payments.one("select count(*) as n from backfill.image_hash_owner") == {"n": 1}
+
+
+def test_a_payment_that_is_deleted_while_it_is_analysed_is_passed_over(payments: Payments) -> None:
+    """Its result is dropped and its neighbours' are kept."""
+    payments.add(1)
+    payments.apply(
+        {"key": 7, "step": "analysis", "generation": 1, "sha256": sha("x"), "picture": {},
+         "signals": {}, "algorithm": "phash64 v1"},
+        revision="r",
+    )  # fmt: skip
+    assert payments.all("select * from backfill.image_subject") == []
+
+
+# --- generations ------------------------------------------------------------------------------
+
+
+def test_generations_never_mix(payments: Payments) -> None:
+    """After a new version old rows are done again, compared with the new ones only, and what was
+    found stands until both halves of a pair had their turn.
+    """
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    payments.all("update backfill.task set version = 2 where name = 'image_signals'")
+    assert (payments.step(1), payments.step(2)) == ("analyse", "analyse")
+    payments.analyse(2, "b", [3], generation=2)
+    row = payments.needs(2)
+    assert row is not None
+    assert row["comparison"]["candidates"] == []
+    payments.compare(2, generation=2)
+    assert payments.duplicate_of() == {"2": "1"}
+    payments.analyse(1, "a", [1], generation=2)
+    payments.compare(1, like={"b": "copy"}, generation=2)
+    assert payments.duplicate_of() == {"2": "1"}
+    assert payments.uploads() == {f"{1:016x}": (1, 1), f"{3:016x}": (1, 2)}
+    payments.all("select backfill.image_signals_prune()")
+    assert payments.all("select distinct generation from backfill.image_hash") == [
+        {"generation": 2}
+    ]
+
+
+def test_a_pair_that_a_new_version_does_not_find_goes(payments: Payments) -> None:
+    """Once both halves were compared by the new version, its word counts."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    payments.all("update backfill.task set version = 2 where name = 'image_signals'")
+    for key, picture in ((2, "b"), (1, "a")):
+        payments.analyse(key, picture, [key], generation=2)
+        payments.compare(key, generation=2)
+    assert payments.duplicate_of() == {}
+
+
+# --- crowds -----------------------------------------------------------------------------------
+
+
+def test_many_candidates_are_ranked_first(payments: Payments) -> None:
+    """More than 24 candidates are put into order by what is small; the likeliest are compared."""
+    payments.add(*range(1, 31))
+    for key in range(1, 30):
+        payments.analyse(key, f"p{key}", [key % 2])
+    payments.analyse(30, "p30", [1])
+    row = payments.needs(30)
+    assert row is not None
+    comparison = row["comparison"]
+    assert (comparison["step"], len(comparison["candidates"])) == ("rank", 29)
+    assert {len(c) for c in comparison["candidates"]} == {2}
+    chosen = [c["sha256"] for c in comparison["candidates"][3:9]]
+    payments.apply(
+        {"key": 30, "step": "shortlist", "generation": 1, "sha256": sha("p30"),
+         "shortlist": chosen, "candidate_count": 29, "crowded": False}
+    )  # fmt: skip
+    row = payments.needs(30)
+    assert row is not None
+    assert row["comparison"]["step"] == "compare"
+    assert {c["sha256"] for c in row["comparison"]["candidates"]} == set(chosen)
+    payments.compare(30)
+    assert "There are 29 others" in payments.signals(30)["similarity_explanation"]
+
+
+def test_the_task_and_its_parts_have_one_version() -> None:
+    """What is stored carries the version of what computed it."""
+    assert task.version == similarity.VERSION
