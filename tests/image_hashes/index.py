@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -11,24 +10,22 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from runner.database.files import sql_folder
+from runner.database.scripts import render
 
 FOLDER = sql_folder() / "tasks" / "image_signals" / "0001"
-UP = FOLDER / "30_hash_index.sql"
-DOWN = FOLDER / "39_hash_index_down.sql"
+UP = "30_hash_index.sql"
+DOWN = "39_hash_index_down.sql"
 
 BITS = (1 << 64) - 1
 BANDS = ((47, 17), (30, 17), (14, 16), (0, 14))
 """Lowest bit and width of each band that the index cuts a hash into."""
 
-EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-
 
 class Candidate(NamedTuple):
     """A row of image_candidates()."""
 
-    key: str
+    picture: str
     distance: int
-    seen_at: datetime
     large_cluster: bool
 
 
@@ -43,11 +40,43 @@ def distance(a: int, b: int) -> int:
     return ((a ^ b) & BITS).bit_count()
 
 
+def key(picture: str) -> str:
+    """The key of a picture that tests call so: in hex, in the order of their names."""
+    return picture.encode().hex()
+
+
+def script(name: str) -> bytes:
+    """One of the index's scripts, rendered as a migration renders it."""
+    return render((FOLDER / name).read_text(encoding="utf-8"), {}).encode()
+
+
 def install(url: str) -> None:
     """Make the hash index in a database that has nothing of ours yet."""
     with psycopg.connect(url) as connection:
         connection.execute("create schema backfill")
-        connection.execute(UP.read_bytes())
+        connection.execute(script(UP))
+
+
+def batch(pictures: Mapping[str, Sequence[int | None]]) -> Jsonb:
+    """Pictures with their hashes, as the index's functions take them."""
+    return Jsonb([{"key": key(picture), "hashes": list(h)} for picture, h in pictures.items()])
+
+
+def candidate(found: str, bits: int, large_cluster: bool) -> Candidate:
+    """A row of image_candidates(), its picture by the name that the test gave it."""
+    return Candidate(bytes.fromhex(found).decode(), bits, large_cluster)
+
+
+def add(
+    connection: psycopg.Connection[Any],
+    generation: int,
+    pictures: Mapping[str, Sequence[int | None]],
+) -> int:
+    """Add pictures in one batch; how many hashes were new."""
+    ((new,),) = connection.execute(
+        "select backfill.image_hash_add_batch(%s, %s)", [generation, batch(pictures)]
+    ).fetchall()
+    return int(new)
 
 
 class HashIndex:
@@ -74,20 +103,15 @@ class HashIndex:
         ((value,),) = self.all(query, *parameters)
         return value
 
-    def add(
-        self,
-        generation: int,
-        pictures: Mapping[str, Sequence[int | None]],
-        seen_at: Mapping[str, datetime] | None = None,
-    ) -> int:
-        """Add pictures in one batch, by default an hour apart; how many hashes were new."""
-        times = seen_at or {key: EPOCH + timedelta(hours=i) for i, key in enumerate(pictures)}
-        batch = [
-            {"key": key, "hashes": list(hashes), "seen_at": times[key].isoformat()}
-            for key, hashes in pictures.items()
-        ]
-        return int(
-            self.one("select backfill.image_hash_add_batch(%s, %s)", generation, Jsonb(batch))
+    def add(self, generation: int, pictures: Mapping[str, Sequence[int | None]]) -> int:
+        """Add pictures in one batch; how many hashes were new."""
+        return add(self.connection, generation, pictures)
+
+    def remove(self, picture: str) -> None:
+        """Take a picture's hashes from it, in every generation."""
+        self.connection.execute(
+            "delete from backfill.image_hash_owner where sha256 = decode(%s, 'hex')",
+            [key(picture)],
         )
 
     def add_hashes(self, generation: int, hashes: Iterable[int]) -> None:
@@ -113,19 +137,18 @@ class HashIndex:
         hashes: Sequence[int | None],
         radius: int = 10,
         most: int = 1000,
-        per_hash: int | None = None,
         but: str | None = None,
     ) -> list[Candidate]:
         """The candidates of one picture."""
-        query = "select * from backfill.image_candidates(%s, %s::bigint[], %s, %s, %s, %s)"
-        parameters = (generation, list(hashes), radius, most, per_hash, but)
-        return [Candidate(*row) for row in self.all(query, *parameters)]
+        query = "select * from backfill.image_candidates(%s, %s::bigint[], %s, %s, %s)"
+        parameters = (generation, list(hashes), radius, most, but and key(but))
+        return [candidate(*row) for row in self.all(query, *parameters)]
 
     def owners(self, generation: int) -> list[Any]:
-        """Every (key, hash, kind, seen_at) of the generation."""
+        """Every (picture, hash) of the generation, in order."""
         return self.all(
-            "select key, hash, kind, seen_at from backfill.image_hash_owner"
-            " where generation = %s order by key, kind",
+            "select convert_from(sha256, 'UTF8'), hash from backfill.image_hash_owner"
+            " where generation = %s order by sha256, hash",
             generation,
         )
 

@@ -1,13 +1,11 @@
 -- image_signals: remove the hashes of pictures and what searches them
 
-drop function backfill.image_candidates_batch(integer, jsonb, integer, integer, integer);
-drop function backfill.image_candidates(integer, bigint[], integer, integer, integer, text);
-drop function backfill.image_hash_candidates(integer, text[], bigint[], integer, integer, integer);
+drop function backfill.image_candidates_batch(integer, jsonb, integer, integer);
+drop function backfill.image_candidates(integer, bigint[], integer, integer, text);
+drop function backfill.image_hash_candidates(integer, text[], bigint[], integer, integer);
 drop function backfill.image_hash_search(integer, bigint[], integer, integer);
-drop function backfill.image_hash_turn(integer);
-drop function backfill.image_hash_prune(integer);
-drop function backfill.image_hash_remove(text);
-drop function backfill.image_hash_add(integer, text, bigint[], timestamptz);
+drop function backfill.image_hash_probe(integer, bigint[], backfill.image_hash_mask, integer, integer);
+drop function backfill.image_hash_prune();
 drop function backfill.image_hash_add_batch(integer, jsonb);
 drop table backfill.image_hash_owner, backfill.image_hash_mask, backfill.image_hash;
 drop function backfill.image_hash_band_a(bigint);

@@ -42,7 +42,7 @@ begin
                count(c.pair), bool_or(c.large_cluster)
           into v_near, v_bits, v_known, v_crowded
           from (select decode(n.key, 'hex') as picture, n.distance, n.large_cluster, p.generation as pair
-                  from backfill.image_candidates(p_generation, v_picture.hashes, p_radius, p_most, null, encode(p_sha256, 'hex')) n
+                  from backfill.image_candidates(p_generation, v_picture.hashes, p_radius, p_most, encode(p_sha256, 'hex')) n
                   -- found from the other side already
                   left join backfill.image_pair p
                     on p.generation = p_generation and p.one = least(p_sha256, decode(n.key, 'hex')) and p.other = greatest(p_sha256, decode(n.key, 'hex'))
@@ -243,10 +243,9 @@ begin
     delete from backfill.image_pair a
      where not exists (select from backfill.image_picture p where p.generation = a.generation and p.sha256 = a.one)
         or not exists (select from backfill.image_picture p where p.generation = a.generation and p.sha256 = a.other);
-    perform backfill.image_hash_remove(o.key) from (
-        select distinct h.key from backfill.image_hash_owner h
-         where not exists (select from backfill.image_picture p where p.sha256 = decode(h.key, 'hex'))) o;
-    perform backfill.image_hash_prune((select min(p.generation) from backfill.image_picture p));
+    delete from backfill.image_hash_owner o
+     where not exists (select from backfill.image_picture p where p.generation = o.generation and p.sha256 = o.sha256);
+    perform backfill.image_hash_prune();
 end $$;
 comment on function backfill.image_signals_prune() is
     'Forgets payments that the application has deleted, and pictures, pairs and hashes that nobody has any more. Reads the tables to the end; marks stay.';
