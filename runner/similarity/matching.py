@@ -50,6 +50,9 @@ FEWEST_EDGES = 400
 SAME = 0.995
 """Agreement from which the placement is right, wherever it ended."""
 
+PROPORTIONS = 0.008
+"""By which rounding to whole pixels changes the shape of a thumbnail."""
+
 MOVED = 2.0
 """Pixels by which corners of whole pictures move at most while a placement is refined."""
 
@@ -110,13 +113,18 @@ def _searched(full: _Pair, judge: _Pair, quarter: _Pair) -> Iterator[Match]:
             return
         found = judge.fitted(quarter.refined(start))
         yield found
-        if sure(found.structure):
+        if _sure(found.structure):
             return
 
 
 def _stayed(match: Match, whole: Placement) -> bool:
-    """Whether the whole surely lies on the whole: what was cut off drags the placement along."""
-    if not sure(match.structure):
+    """Whether the whole surely lies on the whole.
+
+    What was cut off changes the proportions, or drags the placement along.
+    """
+    if match.agreement <= SAME and abs(whole.scale_x / whole.scale_y - 1) > PROPORTIONS:
+        return False
+    if not _sure(match.structure):
         return False
     frame = (0.0, 0.0, match.size_a[0] / match.zoom, match.size_a[1] / match.zoom)
     moved = zip(whole.box(frame), match.full_placement.box(frame), strict=True)
@@ -186,7 +194,7 @@ def _reduced(image: Image.Image, share: float) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def sure(found: Structure) -> bool:
+def _sure(found: Structure) -> bool:
     """Whether the placement is right everywhere, so that what differs does differ."""
     same = (found.difference < TIGHT) & found.content
     total = int(found.content.sum())

@@ -92,7 +92,8 @@ def _correlated(mine: Floats, maps: Sequence[Floats], shape: tuple[int, int]) ->
     norms = np.sqrt((stack**2).sum(axis=(1, 2)) * float((mine**2).sum())) + 1e-6
     spectrum = np.conj(np.fft.rfft2(mine, shape)).astype(np.complex64)
     found = np.fft.irfft2(np.fft.rfft2(stack) * spectrum, shape) / norms[:, None, None]
-    return found.astype(np.float32, copy=False)
+    result: Floats = found.astype(np.float32)
+    return result
 
 
 def _peaks(surface: Floats, mine: Floats, other: Floats, a: Gray, b: Gray) -> list[Found]:

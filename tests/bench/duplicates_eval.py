@@ -12,6 +12,7 @@ with 1 if recall is below 99 %, or more than 1 pair in 10,000 is falsely called 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,6 @@ import numpy as np
 from runner.pictures import decode
 from runner.similarity import RADIUS, Comparison, Fingerprint, compare, fingerprint, nearest, rank
 from tests.bench.receipts import (
-    PHONES,
     Receipt,
     any_receipt,
     next_month,
@@ -34,8 +34,10 @@ from tests.bench.receipts import (
     other_digit,
 )
 from tests.bench.receipts_apps import DEVELOPED
+from tests.bench.receipts_apps_random import ODD_SCREENS
 from tests.bench.receipts_apps_unseen import UNSEEN
 from tests.bench.receipts_edits import KINDS, edited, encode
+from tests.bench.receipts_phones import PHONES, Phone
 
 ONE_APP = "night"
 LEAST_RECALL, MOST_FALSE = 0.99, 1 / 10_000
@@ -138,10 +140,10 @@ def strangers(run: Evaluation, all_known: Sequence[Known], pairs: int) -> None:
     """Pairs of different receipts of one app: at random, half of them on one phone."""
     random = Random("strangers")
     by_app: defaultdict[str, list[Known]] = defaultdict(list)
-    by_phone: defaultdict[tuple[str, int], list[Known]] = defaultdict(list)
+    by_phone: defaultdict[tuple[str, Phone], list[Known]] = defaultdict(list)
     for one in all_known:
         by_app[one.receipt.app].append(one)
-        by_phone[one.receipt.app, PHONES.index(one.receipt.phone)].append(one)
+        by_phone[one.receipt.app, one.receipt.phone].append(one)
     for name, groups in (
         ("same app", list(by_app.values())),
         ("same app and phone", [g for g in by_phone.values() if len(g) > 1]),
@@ -155,27 +157,40 @@ def strangers(run: Evaluation, all_known: Sequence[Known], pairs: int) -> None:
                          b.copy if b.copy and random.random() < 0.5 else b.original)  # fmt: skip
 
 
-def search(run: Evaluation, all_known: Sequence[Known], depth: int) -> None:
-    """Every copy against all originals: candidates, their order, and what the first ones are."""
+def search(run: Evaluation, all_known: Sequence[Known], share: int, depth: int) -> None:
+    """Copies against all originals: candidates, their order, and what the first ones are.
+
+    All copies are looked up, one in `share` is ranked.
+    """
     table = np.array([_filled(one.original.hashes) for one in all_known], np.int64)
     found: defaultdict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    crowd, places = [], []
+    crowd, places, looked_up = [], [], 0
     for i, one in enumerate(all_known):
+        if one.copy is None:
+            continue
         near = _near(table, one.copy)
         whole = nearest(one.copy.hashes[:1], one.original.hashes[:1])
         found[one.kind].append((i in near, whole is not None and whole <= RADIUS))
         crowd.append(len(near) - (i in near))
-        if i not in near:
-            continue
-        candidates = [all_known[j].original for j in near]
-        order = run.timed("rank, per candidate", lambda c=candidates, q=one.copy: rank(q, c))  # type: ignore[misc]
-        run.steps["rank, per candidate"][-1] /= len(near)
-        places.append(order.index(near.index(i)))
-        for j in order[:depth]:
-            if near[j] != i:
-                run.compared("pair: first candidates", "compare, look-alike", one.copy,
-                             candidates[j])  # fmt: skip
+        looked_up += 1
+        if i in near and looked_up % share == 0:
+            order = _ranked(run, one.copy, [all_known[j].original for j in near])
+            places.append(order.index(near.index(i)))
+            for j in order[:depth]:
+                if near[j] != i:
+                    run.compared("pair: first candidates", "compare, look-alike", one.copy,
+                                 all_known[near[j]].original)  # fmt: skip
     _print_search(found, crowd, places)
+
+
+def _ranked(run: Evaluation, query: Fingerprint, candidates: Sequence[Fingerprint]) -> list[int]:
+    grids = [one.coarse for one in candidates]
+    return run.timed(f"rank, {_rounded(len(grids))} candidates",
+                     lambda: rank(query.thumbnail, grids))  # fmt: skip
+
+
+def _rounded(count: int) -> str:
+    return next((f"up to {most:,}" for most in (30, 100, 300, 1000) if count <= most), "more")
 
 
 def _filled(hashes: Sequence[int | None]) -> list[int]:
@@ -215,20 +230,34 @@ def report(run: Evaluation) -> None:
         total = counts.total()
         shares = [100 * counts[v] / total for v in ("copy", "review", "different")]
         values = run.percentages[group]
-        print(f"  {group:<44} {total:>6} " + " ".join(f"{s:>7.2f}%" for s in shares)
-              + f"   {min(values):.1f} .. {np.median(values):.1f} .. {max(values):.1f}")  # fmt: skip
-    for prefix, verdict in (("copy: ", "copy"), ("pair: ", "copy")):
-        groups = [c for g, c in run.verdicts.items() if g.startswith(prefix)]
-        total = sum(c.total() for c in groups)
-        hits = sum(c[verdict] for c in groups)
-        doubt = sum(c["review"] for c in groups)
-        name = "recall of copies" if prefix == "copy: " else "false pairs"
-        print(f"{name}: {hits} of {total} ({100 * hits / max(1, total):.3f} %), "
-              f"for review {doubt}")  # fmt: skip
+        print(
+            f"  {group:<44} {total:>6} ",
+            " ".join(f"{share:>7.2f}%" for share in shares),
+            f"  {min(values):.1f} .. {np.median(values):.1f} .. {max(values):.1f}",
+        )
     print(f"\n{'ms of one core':<30} {'median':>8} {'95 %':>8} {'count':>8}")
-    for step, values in run.steps.items():
+    for step, values in sorted(run.steps.items()):
         print(f"  {step:<28} {np.median(values):>8.2f} {np.quantile(values, 0.95):>8.2f} "
               f"{len(values):>8}")  # fmt: skip
+
+
+def judged(run: Evaluation) -> bool:
+    """Print the two figures that count; whether both are good enough."""
+    copied, pairs = _sum(run, "copy: "), _sum(run, "pair: ")
+    pairs += run.verdicts["variant: same amount, a month later"]
+    recall = copied["copy"] / max(1, copied.total())
+    wrong = pairs["copy"] / max(1, pairs.total())
+    print(f"\nrecall of true copies: {100 * recall:.3f} % ({copied['copy']:,} of "
+          f"{copied.total():,}; for review {copied['review']:,})")  # fmt: skip
+    print(f"false pairs in 10,000: {10_000 * wrong:.2f} ({pairs['copy']:,} of "
+          f"{pairs.total():,}; for review {pairs['review']:,})")  # fmt: skip
+    good = recall >= LEAST_RECALL and wrong <= MOST_FALSE
+    print("good enough" if good else "not good enough: see the goals in --help")
+    return good
+
+
+def _sum(run: Evaluation, prefix: str) -> Counter[str]:
+    return sum((c for g, c in run.verdicts.items() if g.startswith(prefix)), Counter())
 
 
 def folder(path: Path) -> None:
@@ -244,46 +273,74 @@ def folder(path: Path) -> None:
               + "; ".join(found.explanation))  # fmt: skip
 
 
-def chosen(args: argparse.Namespace) -> Iterator[Receipt]:
-    """The receipts to evaluate on: every app alike, or one app on one phone."""
-    apps = APPS[args.apps]
-    if args.crowd:
-        for app in apps[: args.crowd_apps]:
-            for i in range(args.crowd):
-                yield any_receipt(str(i), app, PHONES[5:6])
-        return
-    for i in range(args.receipts):
+def one_app(count: int) -> Iterator[Receipt]:
+    """Receipts of one app, every second on the same phone, the others on any."""
+    for i in range(count):
+        yield any_receipt(str(i), ONE_APP, PHONES[5:6] if i % 2 else PHONES)
+
+
+def of_apps(count: int, apps: Sequence[str]) -> Iterator[Receipt]:
+    """As many receipts of each app, on any phone."""
+    for i in range(count):
         yield any_receipt(str(i // len(apps)), apps[i % len(apps)])
 
 
-def main() -> None:
+def of_random_apps(count: int) -> Iterator[Receipt]:
+    """Four receipts an app, all on one screen; every third app on an odd one."""
+    for i in range(count):
+        app = i // 4
+        screens = PHONES if app % 3 else ODD_SCREENS
+        yield any_receipt(str(i), f"app {2 * app + 1}", (screens[app // 3 % len(screens)],))
+
+
+SETS: dict[str, Callable[[int], Iterator[Receipt]]] = {
+    "one app": one_app,
+    "unseen": lambda count: of_apps(count, tuple(UNSEEN)),
+    "random": of_random_apps,
+    "developed": lambda count: of_apps(count, tuple(DEVELOPED)),
+}
+COUNTS = {"one app": 2000, "unseen": 400, "random": 400, "developed": 400}
+
+
+def evaluate(total: Evaluation, name: str, args: argparse.Namespace) -> None:
+    """One set of receipts; printed, and added to the total."""
+    run = Evaluation()
+    count = round(COUNTS[name] * args.share)
+    share = 4 if name == "one app" else 1
+    all_known = known(run, list(SETS[name](count)), share)
+    sizes = [one.original.size for one in all_known]
+    print(f"\n=== {name}: {len(all_known)} receipts, copies of one in {share}; a fingerprint has "
+          f"{np.median(sizes):.0f} bytes (most {max(sizes)})")  # fmt: skip
+    copies(run, all_known)
+    search(run, all_known, 2 * share, args.depth)
+    variants(run, all_known, 4 * share)
+    strangers(run, all_known, round(args.pairs * args.share))
+    report(run)
+    for group, counts in run.verdicts.items():
+        total.verdicts[group] += counts
+
+
+def main() -> int:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--apps", choices=sorted(APPS), default="unseen")
-    parser.add_argument("--receipts", type=int, default=2000)
-    parser.add_argument("--pairs", type=int, default=10_000, help="look-alikes to compare")
+    parser.add_argument(
+        "--sets", nargs="+", choices=list(SETS), default=["one app", "unseen", "random"]
+    )
+    parser.add_argument("--share", type=float, default=1.0, help="of receipts and of pairs")
+    parser.add_argument("--pairs", type=int, default=3000, help="look-alikes to compare in a set")
     parser.add_argument("--depth", type=int, default=10, help="candidates compared for a copy")
-    parser.add_argument("--variants", type=int, default=4, help="one receipt in so many is varied")
-    parser.add_argument("--crowd", type=int, default=0)
-    parser.add_argument("--crowd-apps", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     if args.folder:
         folder(args.folder)
-        return
-    run = Evaluation()
-    all_known = known(run, list(chosen(args)))
-    sizes = [one.original.size for one in all_known]
-    print(f"{len(all_known)} receipts of {args.apps} apps, one copy each; a fingerprint has "
-          f"{np.median(sizes):.0f} bytes (most {max(sizes)})")  # fmt: skip
-    copies(run, all_known)
-    search(run, all_known, args.depth)
-    variants(run, all_known, args.variants)
-    strangers(run, all_known, args.pairs)
-    report(run)
+        return 0
+    total = Evaluation()
+    for name in args.sets:
+        evaluate(total, name, args)
+    return 0 if judged(total) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,13 +1,14 @@
 """Receipts of made-up payment apps: what they say, on which phone, and how they are drawn.
 
 Everything follows from a seed, and uses only `Random.random()`, which gives the same numbers in
-every version of Python. `UNSEEN` apps are for reporting; nothing may be tuned on them.
+every version of Python. `UNSEEN` apps, and those of odd seeds, are for reporting: nothing may be
+tuned on them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 
 from PIL import Image

@@ -53,7 +53,7 @@ class Canvas:
         """One line of text; `y` is its middle."""
         stroke = max(1, round(size * self.unit / 28)) if bold else 0
         self._draw.text(
-            self._px(x, y),
+            (round(x * self.unit), round(y * self.unit)),
             words,
             colour,
             font(round(size * self.unit)),

@@ -7,15 +7,19 @@ from datetime import datetime, timedelta
 from random import Random
 
 FIRST = (
-    "Amara Bruno Chitra Dmitri Elena Farid Greta Hassan Ingrid Joao Keiko Lars Mira Nadia Omar "
-    "Priya Quentin Rosa Samuel Tariq Ursula Viktor Wanjiru Ximena Yusuf Zoe Anil Beatriz Carlos "
-    "Deepa Emeka Fatima Gopal Hanna Ilya Jana Kofi Leila Marek Nils"
-).split()
+    "Amara", "Bruno", "Chitra", "Dmitri", "Elena", "Farid", "Greta", "Hassan", "Ingrid", "Joao",
+    "Keiko", "Lars", "Mira", "Nadia", "Omar", "Priya", "Quentin", "Rosa", "Samuel", "Tariq",
+    "Ursula", "Viktor", "Wanjiru", "Ximena", "Yusuf", "Zoe", "Anil", "Beatriz", "Carlos",
+    "Deepa", "Emeka", "Fatima", "Gopal", "Hanna", "Ilya", "Jana", "Kofi", "Leila", "Marek",
+    "Nils",
+)  # fmt: skip
 LAST = (
-    "Abara Berg Castillo Dube Eriksen Fofana Gupta Hoffmann Ivanov Jensen Kumar Lopez Mensah "
-    "Novak Okafor Petrov Quispe Rahman Silva Tanaka Ueda Varga Weber Xu Yilmaz Zhang Iyer Joshi "
-    "Keller Lindqvist Moreau Nair Olsen Patel Reddy Sharma Torres Usman Verma Wagner"
-).split()
+    "Abara", "Berg", "Castillo", "Dube", "Eriksen", "Fofana", "Gupta", "Hoffmann", "Ivanov",
+    "Jensen", "Kumar", "Lopez", "Mensah", "Novak", "Okafor", "Petrov", "Quispe", "Rahman",
+    "Silva", "Tanaka", "Ueda", "Varga", "Weber", "Xu", "Yilmaz", "Zhang", "Iyer", "Joshi",
+    "Keller", "Lindqvist", "Moreau", "Nair", "Olsen", "Patel", "Reddy", "Sharma", "Torres",
+    "Usman", "Verma", "Wagner",
+)  # fmt: skip
 BANKS = (
     "Harbor Bank", "First Union", "Meridian", "Nordbank", "Lotus Credit", "Coastal Savings",
     "Apex Trust", "Riverside", "Union Coop", "Sunrise Bank",
