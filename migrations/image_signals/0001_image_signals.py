@@ -32,13 +32,13 @@ def names() -> dict[str, object]:
         "signals_name": binding.name_literal("signals"),
         "signals_schema": binding.schema("signals"),
         "signals_pkey": binding.name(f"{signals}_pkey"),
-        "signals_index": binding.name(f"{signals}_payment_idx"),
-        "signals_index_literal": binding.literal(f"{signals}_payment_idx"),
+        "signals_index": binding.name(f"{signals}_payment_key"),
+        "signals_index_literal": binding.literal(f"{signals}_payment_key"[:63]),
         "hashes": binding.table("hash_index"),
         "hashes_name": binding.name_literal("hash_index"),
         "hashes_schema": binding.schema("hash_index"),
-        "hashes_index": binding.name(f"{hashes}_hash_idx"),
-        "hashes_index_literal": binding.literal(f"{hashes}_hash_idx"),
+        "hashes_index": binding.name(f"{hashes}_hash_algorithm_key"),
+        "hashes_index_literal": binding.literal(f"{hashes}_hash_algorithm_key"[:63]),
     }
     columns["key_type_name"] = binding.literal(columns["key_type"].as_string(None))  # type: ignore[attr-defined]
     for place, alias in (("label", "p"), ("label_of_later", "later")):
@@ -65,7 +65,7 @@ def upgrade() -> None:
             TASK, values["hashes_schema"], values["hashes_index"],
             "on {hashes} (hash, algorithm)", values, unique=True,
         )  # fmt: skip
-    run_script("tasks/image_signals/0001/20_pictures.sql")
+    run_script("tasks/image_signals/0001/20_pictures.sql", values)
     run_script("tasks/image_signals/0001/30_hash_index.sql")
     run_script("tasks/image_signals/0001/40_compare.sql", values)
     run_script("tasks/image_signals/0001/50_binding.sql", values)

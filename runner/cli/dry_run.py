@@ -53,7 +53,9 @@ def _print_text(task: str, expected: Forecast) -> None:
     click.echo(f"{rows}; the first:")
     for row in expected.first:
         inputs = {
-            k: v for k, v in row["input"].items() if k not in ("key", "revision") and v is not None
+            name: _shown(name, value)
+            for name, value in row["input"].items()
+            if name not in ("key", "revision") and value is not None
         }
         text = json.dumps(inputs, ensure_ascii=False)
         shown = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
@@ -64,3 +66,10 @@ def _print_text(task: str, expected: Forecast) -> None:
         click.echo("expected time: not known before the first run; try one with --limit 10")
     if expected.usd:
         click.echo(f"expected cost: at most ${expected.usd:,.2f}")
+
+
+def _shown(name: str, value: object) -> object:
+    """An input without an address's query string, which may hold a signature."""
+    if isinstance(value, str) and name.endswith("url") and "?" in value:
+        return redact(value).partition("?")[0] + "?***"
+    return value

@@ -14,7 +14,6 @@ from runner.cli.common import count, installed_task, json_option, open_session
 from runner.cli.duplicates_read import Found, Wanted, find, snapshot
 from runner.cli.output import Column, emit_json, note, table
 from runner.errors import ExitCode, UsageError
-from runner.pages.findings import finding
 
 TASK = "image_signals"
 EXPLANATION = 90
@@ -194,7 +193,7 @@ def _columns(*, grouped: bool, labelled: bool) -> Iterator[str | Column]:
 
 def _pairs(found: Found) -> Iterator[dict[str, Any]]:
     for pair in found.pairs:
-        yield {**pair, "how": how(pair), "short": _short(pair["explanation"])}
+        yield {**pair, "how": how(pair), "short": _short(pair["finding"])}
 
 
 def _members(found: Found) -> Iterator[dict[str, Any]]:
@@ -207,12 +206,12 @@ def _members(found: Found) -> Iterator[dict[str, Any]]:
                 pair = pairs[member.pair]
                 like = member.pair[member.pair[0] == member.payment]
                 row |= {"duplicate_of": like, "percentage": pair["percentage"], "how": how(pair),
-                        "short": _short(pair["explanation"])}  # fmt: skip
+                        "short": _short(pair["finding"])}  # fmt: skip
             yield row
 
 
-def _short(explanation: str) -> str:
-    return textwrap.shorten(finding(explanation), EXPLANATION, placeholder=" ...")
+def _short(finding: str) -> str:
+    return textwrap.shorten(finding, EXPLANATION, placeholder=" ...")
 
 
 def _notes(found: Found) -> Iterator[str]:

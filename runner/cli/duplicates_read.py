@@ -13,6 +13,7 @@ import click
 
 from runner.cli.common import application_name, conninfo
 from runner.cli.duplicates_groups import Group, Link, Pair, groups
+from runner.cli.logs import redact
 from runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,12 +67,18 @@ class Found:
             **self.source,
             "wanted": asdict(self.wanted),
             "counts": self.counts,
-            "pairs": self.pairs,
+            "pairs": [_without_queries(pair) for pair in self.pairs],
             "groups": [
                 {"members": [asdict(member) for member in group.members], "pairs": group.pairs}
                 for group in self.groups
             ],
         }
+
+
+def _without_queries(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair whose addresses end before the query string, which may hold a signature."""
+    urls = {name: pair[name] for name in ("image_url", "first_image_url")}
+    return {**pair, **{name: url and redact(url).partition("?")[0] for name, url in urls.items()}}
 
 
 @contextmanager

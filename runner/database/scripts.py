@@ -88,7 +88,7 @@ def concurrent_index(
     A build that was interrupted leaves an invalid index, which is dropped first. An index that is
     there already is left alone; one that is built here is noted as added by the task.
     """
-    plain = render("{name}", {"name": name}).strip('"')
+    plain = render("{name}", {"name": name})[1:-1].replace('""', '"')
     full = render("{schema}.{name}", {"schema": schema, "name": name})
     kind = "unique index" if unique else "index"
     create = f"create {kind} concurrently if not exists {render('{name}', {'name': name})} "
@@ -106,10 +106,15 @@ def concurrent_index(
         return
     found = (
         _raw()
-        .execute("select i.indisvalid from pg_index i where i.indexrelid = to_regclass(%s)", [full])
+        .execute(
+            "select indisvalid, indisunique from pg_index where indexrelid = to_regclass(%s)",
+            [full],
+        )
         .fetchone()
     )
     if found is not None and found[0]:
+        if unique and not found[1]:
+            raise UsageError(f"{task}: the index {full} is there and is not unique; rename it")
         return
     if found is not None:
         execute(f"drop index concurrently {full}")

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import stat
+import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
-from urllib.parse import urljoin
+from typing import overload
 
+import httpcore
 import httpx
 
 from runner import __version__
 from runner.errors import Permanent, Retry
-from runner.fetch.body import check_size, spool
-from runner.fetch.network import AddressCheck, Transport, any_address, deadline
-from runner.fetch.outcomes import check_status, network_outcomes
-from runner.fetch.urls import Base, check, is_relative, redact
+from runner.fetch.answers import drain, receive
+from runner.fetch.download import Download, NotModified, Validators
+from runner.fetch.gate import Gate, OpenGate
+from runner.fetch.local import open_local
+from runner.fetch.network import Network
+from runner.fetch.outcomes import THROTTLING, check_status, network_outcomes
+from runner.fetch.policy import ANYWHERE, Policy
+from runner.fetch.resolve import Resolve, system_addresses
+from runner.fetch.urls import Base, Target, is_relative, redact
+from runner.fetch.watch import current, watch
 
 USER_AGENT = f"pgbackfill/{__version__}"
 MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
-_RAW_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one exchange may cost: decoded bytes, and seconds in all and for each wait."""
+    """What one download may cost: decoded bytes, and seconds in all and for each wait.
+
+    `total_s` covers name service, redirects and the body, but not waiting at the gate.
+    """
 
     max_bytes: int = 50_000_000
     total_s: float = 30.0
@@ -36,35 +44,13 @@ class Limits:
     read_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A body that arrived whole: `file` is at its beginning, `url` is where it came from, redacted.
-
-    Use as a context manager, which closes the file.
-    """
-
-    file: IO[bytes]
-    size: int
-    url: str
-    content_type: str | None = None
-
-    def __enter__(self) -> Download:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.file.close()
-
-
 class Client:
     """A pool of connections for several threads; close it, or use it as a context manager.
 
-    `base` is what relative URLs are relative to. Proxies, netrc and the like from the
-    environment are not used. `check_address` may refuse addresses, see `network.AddressCheck`.
+    `base` is what relative URLs are relative to; the host and port that it names are allowed.
+    `policy` says where connections may go: `Policy()` for strangers' URLs, by default anywhere.
+    `gate` is entered around each exchange. `resolve` and `tls` are `Network`'s. Proxies, netrc
+    and the like from the environment are not used, and cookies are not kept.
     """
 
     def __init__(
@@ -72,22 +58,20 @@ class Client:
         *,
         base: Base | None = None,
         limits: Limits | None = None,
-        check_address: AddressCheck = any_address,
+        policy: Policy = ANYWHERE,
+        gate: Gate | None = None,
         connections: int = 64,
+        resolve: Resolve = system_addresses,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.base = base
         self.limits = limits or Limits()
-        self._http = httpx.Client(
-            transport=Transport(check_address, connections),
-            trust_env=False,
-            follow_redirects=False,
-            headers={"User-Agent": USER_AGENT},
-            timeout=httpx.Timeout(
-                self.limits.read_s,
-                connect=self.limits.connect_s,
-                pool=self.limits.total_s,
-            ),
-        )
+        if base is not None and base.url is not None:
+            named = Target.parse(base.url)
+            policy = policy.allowing(named.host, named.port)
+        self._policy = policy
+        self._gate: Gate = gate or OpenGate()
+        self._network = Network(policy, connections=connections, resolve=resolve, tls=tls)
 
     def __enter__(self) -> Client:
         return self
@@ -102,46 +86,64 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        self._network.close()
 
-    def get(self, url: str) -> Download:
-        """Download what a row's URL stands for.
+    @overload
+    def get(self, url: str) -> Download: ...
 
-        Raises `Permanent` (`bad_url`, `no_base_url`, `http_404`, `too_large`, `empty`, ...) or
-        `Retry` (`http_503`, `timeout`, `dns`, `connection`, ...; `http_429` doesn't count).
+    @overload
+    def get(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> Download | NotModified: ...
+
+    def get(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> Download | NotModified:
+        """Download what a row's URL stands for, or learn that it is the version already known.
+
+        `etag` and `last_modified` are an earlier download's validators; a local file has none.
+        Raises `Permanent` (`bad_url`, `address_refused`, `no_base_url`, `http_404`, `too_large`,
+        `empty`, ...) or `Retry` (`http_503`, `timeout`, `dns`, `connection`, ...). A Retry-After
+        is in `Retry.after`; `http_429`, and `http_503` with it, don't count.
         """
         target = self._target(url)
         if isinstance(target, Path):
-            return _open_local(target, url, self.limits.max_bytes)
-        what = redact(target)
-        with network_outcomes(what, self.limits.total_s), deadline(self.limits.total_s):
-            for _ in range(MOST_REDIRECTS + 1):
-                with self._send("GET", target, {"Accept": "image/*,*/*;q=0.5"}) as answer:
-                    if answer.status_code not in _REDIRECTS:
-                        return self._receive(answer, what)
-                    target = _follow(target, answer.headers.get("Location"))
-        raise Permanent(f"{what}: more than {MOST_REDIRECTS} redirects", code="redirects")
+            return open_local(target, url, self.limits.max_bytes)
+        known = Validators(etag, last_modified)
+        seen = [target]
+        what = target.shown
+        with watch(self.limits.total_s):
+            while len(seen) <= MOST_REDIRECTS + 1:
+                found = self._hop(seen[-1], known, what)
+                if not isinstance(found, Target):
+                    return found
+                if found in seen:
+                    raise Permanent(f"{what}: redirected in a circle", code="redirects")
+                seen.append(found)
+                what = f"{found.shown} (redirected from {target.shown})"
+        raise Permanent(f"{target.shown}: more than {MOST_REDIRECTS} redirects", code="redirects")
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """POST to a service and return the whole answer; redirects are not followed.
 
         Raises as `get` does.
         """
-        what = redact(url)
+        target = Target.parse(url)
+        what = target.shown
         with (
-            network_outcomes(what, self.limits.total_s),
-            deadline(self.limits.total_s),
-            self._send("POST", url, headers, body) as answer,
-            self._receive(answer, what) as reply,
+            watch(self.limits.total_s),
+            self._exchange("POST", target, what, headers, body) as answer,
         ):
-            return reply.file.read()
+            self._check_status(answer, target, what)
+            with receive(answer, target, what, self.limits.max_bytes) as reply:
+                return reply.file.read()
 
-    def _target(self, url: str) -> str | Path:
+    def _target(self, url: str) -> Target | Path:
         url = url.strip()
         if url.startswith("//"):
-            return check(f"https:{url}")
+            return Target.parse(f"https:{url}")
         if not url or not is_relative(url):
-            return check(url)
+            return Target.parse(url)
         if self.base is None:
             raise Permanent(
                 f"relative URL {redact(url)}: set --base-url to the address or the folder "
@@ -150,70 +152,58 @@ class Client:
             )
         return self.base.join(url)
 
+    def _hop(self, target: Target, known: Validators, what: str) -> Download | NotModified | Target:
+        """One exchange: the body, or that it is known, or where to ask next."""
+        conditions = known.conditions()
+        headers = {"Accept": "image/*,*/*;q=0.5", **conditions}
+        with self._exchange("GET", target, what, headers) as answer:
+            if answer.status in _REDIRECTS:
+                drain(answer)
+                return target.follow(httpx.Headers(answer.headers).get("Location"))
+            if answer.status == 304 and conditions:
+                drain(answer)
+                now = Validators.of(httpx.Headers(answer.headers))
+                return NotModified(target.shown, now if now.conditions() else known)
+            self._check_status(answer, target, what)
+            return receive(answer, target, what, self.limits.max_bytes)
+
     @contextmanager
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Iterator[httpx.Response]:
-        identity = {"Accept-Encoding": "identity", **headers}
-        try:
-            request = self._http.build_request(method, url, headers=identity, content=body)
-        except httpx.InvalidURL as error:
-            raise Permanent(f"malformed URL {redact(url)}: {error}", code="bad_url") from error
-        answer = self._http.send(request, stream=True)
-        try:
-            yield answer
-        finally:
-            answer.close()
-
-    def _receive(self, answer: httpx.Response, what: str) -> Download:
-        headers = answer.headers
-        check_status(answer.status_code, headers.get("Retry-After"), what)
-        stated = headers.get("Content-Length", "")
-        try:
-            if stated.isdigit():
-                check_size(int(stated[:18]), self.limits.max_bytes)
-            file, size = spool(
-                answer.iter_raw(_RAW_CHUNK),
-                headers.get("Content-Encoding", ""),
-                self.limits.max_bytes,
+    def _exchange(
+        self,
+        method: str,
+        target: Target,
+        what: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+    ) -> Iterator[httpcore.Response]:
+        """From before the gate until after it: an answer whose body is read in the block."""
+        limits = self.limits
+        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        with network_outcomes(what, limits.total_s):
+            self._policy.check_early(target.host, target.port)
+        with ExitStack() as stack:
+            with current().paused():
+                stack.enter_context(self._gate(target.host))
+            stack.enter_context(network_outcomes(what, limits.total_s))
+            yield stack.enter_context(
+                self._network.exchange(
+                    method,
+                    target,
+                    sent,
+                    body,
+                    connect_s=limits.connect_s,
+                    read_s=limits.read_s,
+                )
             )
-        except (Permanent, Retry) as error:
-            raise type(error)(f"{what}: {error}", code=error.code) from error
-        if not size:
-            file.close()
-            raise Permanent(f"{what}: the answer is empty (0 bytes)", code="empty")
-        return Download(file, size, what, headers.get("Content-Type"))
 
-
-def _follow(url: str, location: str | None) -> str:
-    if not location:
-        raise Permanent(f"{redact(url)}: a redirect to nowhere", code="redirects")
-    try:
-        target = urljoin(url, location)
-    except ValueError as error:
-        raise Permanent(f"{redact(url)}: a redirect to a malformed URL", code="bad_url") from error
-    try:
-        return check(target)
-    except Permanent as error:
-        raise Permanent(f"redirected from {redact(url)}: {error}", code=error.code) from error
-
-
-def _open_local(path: Path, url: str, max_bytes: int) -> Download:
-    what = redact(url)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise Permanent(f"{what}: not a file below the base folder", code="file_not_found")
-        check_size(status.st_size, max_bytes)
-        if not status.st_size:
-            raise Permanent(f"{what}: the file is empty (0 bytes)", code="empty")
-        return Download(path.open("rb"), status.st_size, what)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Permanent(f"{what}: no such file below the base folder", code="file_not_found") from (
-            error
-        )
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise Permanent(f"{what}: can't read the file ({reason})", code="file_unreadable") from (
-            error
-        )
+    def _check_status(self, answer: httpcore.Response, target: Target, what: str) -> None:
+        if answer.status == 200:
+            return
+        drain(answer)
+        retry_after = httpx.Headers(answer.headers).get("Retry-After")
+        try:
+            check_status(answer.status, retry_after, what)
+        except Retry as error:
+            if answer.status in THROTTLING and error.after is not None:
+                self._gate.throttled(target.host, error.after)
+            raise

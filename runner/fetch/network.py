@@ -1,88 +1,67 @@
-"""Connections below httpx: a total deadline for every wait, and addresses checked on connect."""
+"""Connections: to addresses that were checked, kept alive, and every wait within the watch.
+
+Requests go to httpcore as they are written here. httpx's client is not between, since it parses
+URLs in its own way and keeps every stranger's cookies.
+"""
 
 from __future__ import annotations
 
-import socket
 import ssl
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from types import TracebackType
+from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
 
-AddressCheck = Callable[[str, str], None]
-"""Called with a host name and each of its IP addresses before any is connected to.
+from runner.fetch.policy import Policy
+from runner.fetch.resolve import Resolve, Resolver, Unresolvable, system_addresses
+from runner.fetch.urls import Target
+from runner.fetch.watch import Flooded, current
 
-It raises `Permanent` to refuse. The connection then goes to a checked address and the name is
-not resolved again, so what was checked is what is used.
-"""
+MOST_HEAD_BYTES = 262_144
+"""What may arrive before an answer begins, 1xx answers included; httpcore takes 100 kB of one."""
 
+MOST_CRUMBS = 10_000
+CRUMB_BYTES = 64
+"""A body may come in so many pieces of any size, and one more for each so many bytes."""
 
-def any_address(_host: str, _address: str) -> None:
-    """The check that refuses nothing."""
+IDLE_S = 15.0
+"""Seconds that an unused connection is kept."""
 
+_WRITTEN_AT_ONCE = 16_384
 
-class DeadlinePassed(httpcore.TimeoutException):
-    """The time for the whole exchange is up."""
-
-
-class Unresolvable(httpcore.ConnectError):
-    """The host's name has no address, or the name service gave no answer."""
-
-
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Let no wait on the network within this block, in this thread, outlast `seconds` in all.
-
-    httpx only limits single reads, which a server that sends a byte now and then never exceeds.
-    """
-    token = _deadline.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-def _left(timeout: float | None) -> float | None:
-    """What may be waited at most: `timeout`, or what is left until the deadline if less."""
-    end = _deadline.get()
-    if end is None:
-        return timeout
-    left = end - time.monotonic()
-    if left <= 0:
-        raise DeadlinePassed
-    return left if timeout is None else min(timeout, left)
-
-
-@contextmanager
-def _names_deadline() -> Iterator[None]:
-    try:
-        yield
-    except httpcore.TimeoutException as error:
-        end = _deadline.get()
-        if end is not None and time.monotonic() >= end:
-            raise DeadlinePassed from error
-        raise
+_BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
 
 class _Stream(httpcore.NetworkStream):
+    """A connection whose waits and bytes are watched.
+
+    `heard` is whether anything was read since the last write. An answer that was there before
+    is no answer to it.
+    """
+
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self.heard = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _names_deadline():
-            return self._stream.read(max_bytes, _left(timeout))
+        limits = current()
+        with limits.names_deadline():
+            data = self._stream.read(max_bytes, limits.wait(timeout))
+        limits.arrived(len(data))
+        self.heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _names_deadline():
-            self._stream.write(buffer, _left(timeout))
+        self.heard = False
+        limits = current()
+        with limits.names_deadline():
+            # a peer that takes a little at a time would renew the timeout of one long write
+            for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
+                piece = buffer[start : start + _WRITTEN_AT_ONCE]
+                self._stream.write(piece, limits.wait(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -93,16 +72,24 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        with _names_deadline():
-            return _Stream(self._stream.start_tls(ssl_context, server_hostname, _left(timeout)))
+        limits = current()
+        with limits.names_deadline():
+            left = limits.wait(timeout)
+            return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, check: AddressCheck) -> None:
-        self._check = check
+    """Connects to an address only when all addresses of the host were found good.
+
+    The name is resolved once; the checked address itself is what is connected to.
+    """
+
+    def __init__(self, policy: Policy, resolver: Resolver) -> None:
+        self._policy = policy
+        self._resolver = resolver
 
     def connect_tcp(
         self,
@@ -112,15 +99,17 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port)
+        limits = current()
+        limits.connected = True
+        addresses = self._resolver.addresses(host, port, limits.wait(timeout))
         for address in addresses:
-            self._check(host, address)
+            self._policy.check(host, port, address)
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in addresses:
             try:
-                with _names_deadline():
+                with limits.names_deadline():
                     stream = super().connect_tcp(
-                        address, port, _left(timeout), local_address, socket_options
+                        str(address), port, limits.wait(timeout), local_address, socket_options
                     )
                 return _Stream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -128,71 +117,123 @@ class _Backend(httpcore.SyncBackend):
         raise failure or Unresolvable(host)
 
 
-def _resolve(host: str, port: int) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise Unresolvable(host) from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that certifi vouches for; reading them takes longer than a download."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Iterable[bytes], close: Callable[[], None]) -> None:
-        self._stream = stream
-        self._close = close
+class Network:
+    """A pool of connections, shared by threads, all made under one policy.
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._stream)
-
-    def close(self) -> None:
-        self._close()
-
-
-class Transport(httpx.BaseTransport):
-    """httpx's way to the network: a pool of connections, shared by threads, made as above.
-
-    Failures arrive as httpcore's exceptions (and ours), since those keep their cause.
+    A connection stays with scheme, host and port, and so with the address that was checked when
+    it was made. `resolve` and `tls` replace the system's name service and the trusted
+    certificates. Failures arrive as httpcore's exceptions and those of `watch`, `resolve` and
+    `policy`.
     """
 
-    def __init__(self, check: AddressCheck, connections: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        connections: int = 64,
+        resolve: Resolve = system_addresses,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=tls or _trusted(),
             max_connections=connections,
             max_keepalive_connections=connections,
-            keepalive_expiry=15.0,
-            network_backend=_Backend(check),
+            keepalive_expiry=IDLE_S,
+            network_backend=_Backend(policy, Resolver(resolve, connections)),
         )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=request.stream if isinstance(request.stream, Iterable) else b"",
-                extensions=request.extensions,
-            )
-        )
-        body = _Body(_as_iterable(answer), answer.close)
-        return httpx.Response(answer.status, headers=answer.headers, stream=body)
 
     def close(self) -> None:
+        """Close all connections."""
         self._pool.close()
 
-    def __exit__(
+    @contextmanager
+    def exchange(
         self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.close()
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        connect_s: float,
+        read_s: float,
+    ) -> Iterator[httpcore.Response]:
+        """Send a request within a `watch`; the answer's body is still to be read in the block.
+
+        Raises `UnicodeEncodeError` for a header that is not ASCII.
+        """
+        length = {"Content-Length": str(len(body))} if method == "POST" else {}
+        sent = {"Host": target.authority, **headers, **length}
+        request = httpcore.Request(
+            method=method,
+            url=httpcore.URL(
+                scheme=target.scheme.encode("ascii"),
+                host=target.host.encode("ascii"),
+                port=target.port,
+                target=target.path.encode("ascii"),
+            ),
+            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()],
+            content=body,
+            extensions={
+                "timeout": {
+                    "connect": connect_s,
+                    "read": read_s,
+                    "write": read_s,
+                    "pool": current().wait(),
+                }
+            },
+        )
+        answer = self._answer(request, repeatable=method == "GET")
+        try:
+            yield answer
+        finally:
+            answer.close()
+
+    def _answer(self, request: httpcore.Request, *, repeatable: bool) -> httpcore.Response:
+        """The beginning of an answer; from a new connection where a kept one turns out dead.
+
+        Ends, since each failure closes one kept connection and the watch limits the time.
+        """
+        limits = current()
+        while True:
+            limits.connected = False
+            limits.expect(MOST_HEAD_BYTES)
+            try:
+                return _asked_for(self._pool.handle_request(request))
+            except _BROKEN:
+                if limits.connected or not repeatable:
+                    raise
 
 
-def _as_iterable(answer: httpcore.Response) -> Iterable[bytes]:
+def _asked_for(answer: httpcore.Response) -> httpcore.Response:
+    """Refuse an answer that was left over from the request before this one.
+
+    A body longer than its stated length leaves such bytes in the connection's buffer. What a
+    host can confuse in this way are its own answers only.
+    """
+    stream = answer.extensions["network_stream"]
+    if isinstance(stream, _Stream) and not stream.heard:
+        answer.close()
+        raise httpcore.RemoteProtocolError("an answer came before its request")
+    return answer
+
+
+def chunks(answer: httpcore.Response) -> Iterator[bytes]:
+    """The body as it arrives; raises `Flooded` for one that comes in crumbs.
+
+    Each piece costs about 30 microseconds of the whole process, whatever its size.
+    """
     stream = answer.stream
     if not isinstance(stream, Iterable):
         raise TypeError("the connection pool gave an asynchronous stream")
-    return stream
+    size = 0
+    for count, piece in enumerate(stream, 1):
+        size += len(piece)
+        if count > MOST_CRUMBS + size // CRUMB_BYTES:
+            raise Flooded
+        yield piece

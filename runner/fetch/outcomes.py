@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,17 @@ from email.utils import parsedate_to_datetime
 import httpcore
 
 from runner.errors import Permanent, Retry
-from runner.fetch.network import DeadlinePassed, Unresolvable
+from runner.fetch.policy import Refused
+from runner.fetch.resolve import Unresolvable
+from runner.fetch.watch import DeadlinePassed, Flooded
 
 LONGEST_RETRY_AFTER = 86_400.0
 """A server may ask for this many seconds of patience at most."""
+
+THROTTLING = (429, 503)
+"""Statuses whose Retry-After is a wish of the host, for all requests to it."""
+
+_QUOTED = re.compile(r"[\s:(]*(bytearray\()?b['\"].*")
 
 _REASONS = {
     400: "bad request",
@@ -35,18 +43,19 @@ _REASONS = {
 def check_status(status: int, retry_after: str | None, what: str) -> None:
     """Return on 200; raise `Permanent` or `Retry` with the code `http_<status>` otherwise.
 
-    `what` names the thing asked for in the message. 429 is throttling and isn't held against
-    the row; other 5xx, 408 and 425 are worth another attempt; the rest stays as it is.
+    `what` names the thing asked for in the message. 429, and 503 with a Retry-After, is
+    throttling and isn't held against the row; other 5xx, 408 and 425 are worth another attempt;
+    the rest stays as it is.
     """
     if status == 200:
         return
     code = f"http_{status}"
     reason = f" ({_REASONS[status]})" if status in _REASONS else ""
     message = f"{what}: HTTP {status}{reason}"
-    if status == 429:
-        raise Retry(message, code=code, after=parse_retry_after(retry_after), counts=False)
-    if status >= 500 or status in (408, 425):
-        raise Retry(message, code=code, after=parse_retry_after(retry_after))
+    if status >= 500 or status in (408, 425, 429):
+        after = parse_retry_after(retry_after)
+        throttled = status == 429 or (status == 503 and after is not None)
+        raise Retry(message, code=code, after=after, counts=not throttled)
     raise Permanent(message, code=code)
 
 
@@ -63,7 +72,7 @@ def parse_retry_after(value: str | None) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -79,16 +88,24 @@ def network_outcomes(what: str, seconds: float) -> Iterator[None]:
     """
     try:
         yield
+    except Refused as error:
+        raise Permanent(f"{what}: refused, since {error}", code="address_refused") from error
     except Unresolvable as error:
         raise Retry(f"{what}: the host name can't be resolved", code="dns") from error
     except DeadlinePassed as error:
         raise Retry(f"{what}: not done after {seconds:g} seconds", code="timeout") from error
     except httpcore.TimeoutException as error:
         raise Retry(f"{what}: no answer in time", code="timeout") from error
+    except Flooded as error:
+        raise Permanent(
+            f"{what}: the server sends more than any answer within the limits needs",
+            code="too_large",
+        ) from error
     except httpcore.ConnectError as error:
         _raise_connect_error(error, what)
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        text = " ".join(str(error).split())[:120] or type(error).__name__
+        # what the server sent is left out: it is a stranger's text, and may repeat our query
+        text = _QUOTED.sub("", " ".join(str(error).split()))[:120] or type(error).__name__
         raise Retry(f"{what}: the connection broke ({text})", code="connection") from error
 
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from runner.pages.environment import render
-from runner.pages.findings import finding
 from runner.pages.links import safe_link
 
 Pair = Mapping[str, Any]
@@ -119,7 +118,7 @@ def _card(
         "how": how.replace(" ", "-"),
         "verdict": _VERDICTS[how],
         "percentage": pair["percentage"],
-        "finding": finding(pair["explanation"]),
+        "finding": pair["finding"],
         "explanation": pair["explanation"],
         "apart": _apart(pair["first_submitted_at"], pair["submitted_at"]),
         "places": len(boxes),

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.cli.conftest import Backfill
+from tests.plugins.database import Database
 from tests.plugins.processes import SampleDatabase
 
 
@@ -115,3 +116,15 @@ def test_dry_run_works_while_paused(sampled: SampleDatabase, dry: Backfill) -> N
     sampled.items(ok=2)
     sampled.do("select backfill.pause('sample')")
     assert dry("run", "sample", "--dry-run").code == 0
+
+
+def test_dry_run_shows_no_query_strings(backfill: Backfill, installed: Database) -> None:
+    """What follows an address's question mark may be a signature, in relative ones too."""
+    with installed.connect() as connection:
+        connection.execute(
+            "insert into images (url, source_type) values"
+            " ('a.png?sig=hush', 'local_upload'), ('https://x.test/b.png?sig=hush', 'url')"
+        )
+    ended = backfill.use(installed)("run", "quality_score", "--dry-run")
+    assert "a.png?***" in ended.out
+    assert "hush" not in ended.out + ended.err

@@ -80,7 +80,10 @@ class Payments:
 
     def needs(self, key: object) -> dict[str, Any] | None:
         """The payment's row of the needs view, if it needs anything."""
-        found = self.all("select * from backfill.needs_image_signals where key = %s", str(key))
+        found = self.all(
+            "select revision, step, comparison from backfill.needs_image_signals where key = %s",
+            str(key),
+        )
         return found[0] if found else None
 
     def step(self, key: object) -> str | None:
@@ -146,6 +149,22 @@ class Payments:
                 "candidate_count": comparison["candidate_count"],
             }
         )  # fmt: skip
+
+    def rank(self, key: object, likeliest: Sequence[str]) -> dict[str, Any]:
+        """Do a step of ranking, in which these pictures come out best; what the step was given."""
+        row = self.needs(key)
+        assert row is not None
+        comparison: dict[str, Any] = row["comparison"]
+        assert comparison["step"] == "rank"
+        told = ("sha256", "last", "ranked_bits", "ranked_sha256", "candidate_count", "crowded")
+        self.apply(
+            {
+                "key": key, "step": "shortlist", "generation": 1,
+                "shortlist": [p for p in comparison["pictures"] if p in likeliest],
+                **{name: comparison[name] for name in told},
+            }
+        )  # fmt: skip
+        return comparison
 
     def both(
         self, key: object, picture: str, hashes: Sequence[int | None] = (), **like: str

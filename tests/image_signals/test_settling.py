@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
+from random import Random
 
 import psycopg
 import pytest
@@ -256,12 +257,13 @@ def test_a_deleted_payment_is_nobodys_first(payments: Payments) -> None:
         payments.both(key, "a" if key > 1 else "b", [1], a="copy", b="copy")
     assert payments.duplicate_of() == {"2": "1", "3": "1"}
     payments.all("delete from payment_submissions where id = 1")
-    payments.all("update backfill.image_subject set settled_at = null where key = '3'")
-    payments.compare(3)
-    assert payments.duplicate_of()["3"] == "2"
+    assert payments.checks() == ["every duplicate points to a payment"]
     assert payments.one("select * from backfill.image_signals_prune()") == {
         "payments": 1, "pictures": 1,
     }  # fmt: skip
+    assert payments.duplicate_of() == {"3": "2"}
+    assert payments.uploads() == {f"{1:016x}": (2, 2)}
+    assert payments.checks() == []
     assert payments.all("select * from backfill.image_pair") == []
     assert payments.one("select count(*) as n from backfill.image_hash_owner") == {"n": 1}
 
@@ -321,27 +323,183 @@ def test_a_pair_that_a_new_version_does_not_find_goes(payments: Payments) -> Non
 
 
 def test_many_candidates_are_ranked_first(payments: Payments) -> None:
-    """More than 24 candidates are put into order by what is small; the likeliest are compared."""
-    payments.add(*range(1, 31))
-    for key in range(1, 30):
+    """More than 48 candidates are put into order by what is small; the likeliest are compared."""
+    payments.add(*range(1, 61))
+    for key in range(1, 61):
         payments.analyse(key, f"p{key}", [key % 2])
-    payments.analyse(30, "p30", [1])
-    row = payments.needs(30)
-    assert row is not None
-    comparison = row["comparison"]
-    assert (comparison["step"], len(comparison["candidates"])) == ("rank", 29)
-    assert {len(c) for c in comparison["candidates"]} == {2}
-    chosen = [c["sha256"] for c in comparison["candidates"][3:9]]
-    payments.apply(
-        {"key": 30, "step": "shortlist", "generation": 1, "sha256": sha("p30"),
-         "shortlist": chosen, "candidate_count": 29, "crowded": False}
-    )  # fmt: skip
-    row = payments.needs(30)
+    likeliest = [sha(f"p{key}") for key in range(3, 9)]
+    given = payments.rank(60, likeliest)
+    assert (len(given["pictures"]), given["last"], given["candidate_count"]) == (59, True, 59)
+    row = payments.needs(60)
     assert row is not None
     assert row["comparison"]["step"] == "compare"
-    assert {c["sha256"] for c in row["comparison"]["candidates"]} == set(chosen)
-    payments.compare(30)
-    assert "There are 29 others" in payments.signals(30)["similarity_explanation"]
+    assert {c["sha256"] for c in row["comparison"]["candidates"]} == set(likeliest)
+    assert {c["bits"] for c in row["comparison"]["candidates"]} == {0, 1}
+    payments.compare(60, like={"p5": "copy"})
+    assert payments.duplicate_of() == {"60": "5"}
+
+
+def test_no_candidate_of_a_crowd_is_left_out(payments: Payments) -> None:
+    """However many there are, all are ranked, some at a time, with the best so far among them."""
+    payments.add(*range(1, 61))
+    for key in range(1, 61):
+        payments.analyse(key, f"p{key}", [key % 4])
+    payments.all(
+        "alter function backfill.image_comparison(integer, bytea, integer, integer, integer,"
+        " integer) rename to comparison_in_pages"
+    )
+    view = payments.one("select pg_get_viewdef('backfill.needs_image_signals'::regclass) as text")
+    pages = view["text"].replace("n.sha256)", "n.sha256, p_page => 25)")
+    payments.all(f"create or replace view backfill.needs_image_signals as {pages}")
+    seen: list[str] = []
+    best = sha("p7")
+    while payments.step(60) == "rank":
+        given = payments.rank(60, [best])["pictures"]
+        assert best in given or best not in seen
+        seen += [picture for picture in given if picture not in seen]
+    assert sorted(seen) == sorted(sha(f"p{key}") for key in range(1, 60))
+    payments.compare(60, like={"p7": "copy"})
+    assert payments.duplicate_of() == {"60": "7"}
+
+
+def test_a_review_gives_way_to_a_copy(payments: Payments) -> None:
+    """What only a person could judge becomes a duplicate when the true original is analysed."""
+    payments.add(1, 3, 5)
+    payments.both(1, "a", [1])
+    payments.both(5, "x", [3], a="review")
+    payments.both(3, "x", [3])
+    assert payments.duplicate_of() == {"5": "3"}
+
+
+def test_of_payments_at_one_time_the_lesser_key_is_the_first(payments: Payments) -> None:
+    """Keys are compared in their own type: 9 before 10."""
+    payments.add(9, 10, minutes=0)
+    payments.both(10, "a", [1])
+    payments.both(9, "a", [1])
+    assert payments.duplicate_of() == {"10": "9"}
+    assert payments.checks() == []
+
+
+def test_copies_of_copies_are_copies(payments: Payments) -> None:
+    """Where not each of many copies was compared with each, all point to the earliest."""
+    payments.add(1, 2, 3)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [3], a="copy")
+    payments.both(3, "c", [7], b="copy")
+    assert payments.duplicate_of() == {"2": "1", "3": "1"}
+    assert "copies of another screenshot" in payments.signals(3)["similarity_explanation"]
+
+
+def test_a_corrected_time_turns_the_direction(payments: Payments) -> None:
+    """A payment whose time is changed is settled again, and so is whoever pointed to it."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "a", [1])
+    payments.all("update payment_submissions set created_at = '2024-06-01' where id = 1")
+    assert payments.step(1) == "settle"
+    payments.compare(1)
+    assert payments.duplicate_of() == {"1": "2"}
+    assert payments.step(1) is None
+
+
+def test_one_cleared_payment_clears_no_other(payments: Payments) -> None:
+    """A mark is about two payments; a third with the same file is still the first of both."""
+    payments.add(1, 2, 3)
+    for key in (1, 2, 3):
+        payments.both(key, "same", [1])
+    mark(payments, 3, 1, False)
+    assert payments.duplicate_of() == {"2": "1", "3": "2"}
+    rows = payments.all("select duplicate_of, marked from backfill.duplicates where payment = '3'")
+    assert {(r["duplicate_of"], r["marked"]) for r in rows} == {("1", "not_duplicate"), ("2", None)}
+
+
+def test_there_is_nothing_to_confirm_where_nothing_was_found(payments: Payments) -> None:
+    """A duplicate that the program has not found can't be confirmed, and the error says so."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "b", [1 << 40])
+    with pytest.raises(psycopg.Error, match="nothing to confirm"):
+        mark(payments, 1, 2, True)
+
+
+def test_another_screenshot_that_fails_is_not_accused(payments: Payments) -> None:
+    """What was found of the screenshot before is not said of one that can't be analysed."""
+    payments.add(1, 2)
+    payments.both(1, "a", [1])
+    payments.both(2, "a", [1])
+    payments.all("update payment_submissions set screenshot_url = '/new.png' where id = 2")
+    payments.all(
+        "select backfill.fail_image_signals("
+        """'[{"key": "2", "error_class": "http_404", "error_message": "gone"}]')"""
+    )
+    row = payments.signals(2)
+    assert (row["duplicate_detected"], row["similar_to_payment_id"]) == (False, None)
+
+
+def test_a_missing_row_of_signals_is_made_again(payments: Payments) -> None:
+    """Where somebody deleted it, the payment needs to be analysed."""
+    payments.add(1)
+    payments.both(1, "a", [1])
+    payments.all("delete from payment_image_signals")
+    assert payments.step(1) == "analyse"
+
+
+def test_times_that_nobody_knows_are_late_and_stay_unknown(payments: Payments) -> None:
+    """A payment without a time, or with an impossible one, is nobody's first."""
+    payments.add(1, 2, 3)
+    payments.all("update payment_submissions set created_at = null where id = 1")
+    payments.all("update payment_submissions set created_at = '20240-01-01' where id = 2")
+    for key in (1, 2):
+        payments.both(key, "a", [1])
+    assert payments.duplicate_of() == {"2": "1"}
+    first = payments.one("select first_uploaded_at as at from image_perceptual_hash_index")
+    assert first == {"at": None}
+    payments.both(3, "a", [1])
+    assert payments.duplicate_of() == {"1": "3", "2": "3"}
+    assert payments.uploads() == {f"{1:016x}": (3, 3)}
+    assert payments.checks() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_outcome_does_not_depend_on_the_order(payments: Payments, seed: int) -> None:
+    """Whatever pictures are alike, and in whatever order steps are done, all ends the same."""
+    dice = Random(seed)
+    files = {key: dice.choice("abcd") for key in (1, 2, 3, 4)}
+    verdicts = {
+        frozenset(pair): dice.choice(("copy", "copy", "review", ""))
+        for pair in combinations("abcd", 2)
+    }
+
+    def like(file: str) -> dict[str, str]:
+        return {
+            other: verdict
+            for other in "abcd"
+            if other != file and (verdict := verdicts[frozenset((file, other))])
+        }
+
+    outcomes = []
+    for number in range(8):
+        payments.all(
+            "truncate payment_submissions, payment_image_signals, image_perceptual_hash_index,"
+            " backfill.image_subject, backfill.image_picture, backfill.image_pair,"
+            " backfill.image_hash, backfill.image_hash_owner"
+        )
+        payments.add(*files)
+        steps = [key for key in files for _ in range(2)]
+        if number:
+            dice.shuffle(steps)
+        for place, key in enumerate(steps):
+            file = files[key]
+            if key not in steps[:place]:
+                payments.analyse(key, file, ["abcd".index(file)])
+            else:
+                payments.compare(key, like=like(file))
+        rows = payments.all(
+            "select payment_submission_id, duplicate_detected, similar_to_payment_id,"
+            " similarity_percentage from payment_image_signals order by 1"
+        )
+        outcomes.append((rows, payments.uploads(), payments.checks()))
+    assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
 def test_the_task_and_its_parts_have_one_version() -> None:

@@ -64,10 +64,10 @@ class Found:
         )
         self.connection.execute(
             "insert into backfill.image_subject"
-            " (key, generation, seen_at, sha256, algorithm, settled_at, alike)"
-            " values (%s, 1, coalesce(%s::timestamptz, 'infinity'), decode(%s, 'hex'), 'phash',"
+            " (key, native_key, generation, seen_at, sha256, algorithm, settled_at, alike)"
+            " values (%s, %s, 1, coalesce(%s::timestamptz, 'infinity'), decode(%s, 'hex'), 'phash',"
             " now(), true)",
-            [key(name), at, sha(picture)],
+            [key(name), key(name), at, sha(picture)],
         )
         self.connection.execute(
             "insert into backfill.job (task, key, state, task_version, finished_at)"

@@ -70,6 +70,7 @@ def pair(later: str = "b", earlier: str = "a", **changes: Any) -> dict[str, Any]
         "first_submitted_at": FIRST_DAY, "first_image_url": "https://files.test/a.png",
         "first_picture": sha(earlier), "first_regions": [], "verdict": "copy",
         "same_file": False, "percentage": Decimal("98.4"),
+        "finding": "98.4 % is the same",
         "explanation": "Laid on one another: 98.4 % is the same",
         "marked": None, "marked_by": None, "marked_at": None, "mark_reason": None,
         "generation": 1, **changes,
@@ -115,7 +116,8 @@ def test_page_forbids_what_it_does_not_have() -> None:
 def test_whatever_the_database_holds_stays_text() -> None:
     """Markup in a key, a label, an explanation or a reason is shown and not obeyed."""
     row = pair(
-        NASTY, f"{NASTY}2", label=NASTY, first_label=NASTY, explanation=NASTY, marked="duplicate",
+        NASTY, f"{NASTY}2", label=NASTY, first_label=NASTY, explanation=NASTY, finding=NASTY,
+        marked="duplicate",
         marked_by=NASTY, mark_reason=NASTY, marked_at=FIRST_DAY, image_url=f"https://h/{NASTY}",
     )  # fmt: skip
     parsed = parse(shown(pairs_section([row])))

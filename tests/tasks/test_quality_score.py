@@ -207,3 +207,11 @@ def test_task_keeps_the_documented_pacing() -> None:
     assert (task.name, task.version) == ("quality_score", 1)
     assert (pacing.batch_size, pacing.batch_size_max) == (10, 50)
     assert (pacing.delay_ms, pacing.delay_ms_max) == (2000, 30_000)
+
+
+def test_a_row_can_not_call_into_the_network(opened: Open) -> None:
+    """An address that is not public is refused unless it is allowed."""
+    compute = opened(allow="")
+    with pytest.raises(Permanent, match="is loopback") as refused:
+        compute({"key": "1", "url": "http://127.0.0.1:1/a.jpg"})
+    assert refused.value.code == "address_refused"

@@ -14,6 +14,11 @@ pictures of two generations are never compared."""
 OPTIONS = (
     Option("base_url", "what relative screenshot URLs are relative to: an http(s) URL or a folder"),
     Option(
+        "allow",
+        "addresses that rows may name although they are not public, such as "
+        "10.0.0.0/8,minio.internal:9000; the base URL's own is allowed",
+    ),
+    Option(
         "max_megapixels",
         "refuse pictures with more pixels, before decoding them",
         kind=int,

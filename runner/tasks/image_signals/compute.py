@@ -19,6 +19,9 @@ HASH_NAME = "phash64"
 
 CHUNK = 1 << 20
 
+KEPT = ("sha256", "last", "ranked_bits", "ranked_sha256", "candidate_count", "crowded")
+"""How far a ranking came, which the step after it goes on from."""
+
 Json = Mapping[str, Any]
 
 
@@ -38,7 +41,7 @@ class Compute:
             return Result(self._analysis(row), more=True)
         comparison = row["comparison"]
         if comparison["step"] == "rank":
-            return Result(shortlist(comparison) | {"generation": row["generation"]}, more=True)
+            return Result(ranked(comparison) | {"generation": row["generation"]}, more=True)
         return Result(compared(comparison) | {"generation": row["generation"]})
 
     def _analysis(self, row: Row) -> dict[str, Any]:
@@ -85,16 +88,17 @@ def _kept(picture: Picture) -> dict[str, Any]:
     }
 
 
-def shortlist(comparison: Json) -> dict[str, Any]:
-    """The likeliest of a picture's many candidates, the best first."""
-    candidates: Sequence[Json] = comparison["candidates"]
-    order = rank(_bytes(comparison["thumbnail"]), [_bytes(c["coarse"]) for c in candidates])
+def ranked(comparison: Json) -> dict[str, Any]:
+    """The likeliest of the next of a picture's many candidates and of the best so far."""
+    pictures: Sequence[str] = comparison["pictures"] or []
+    grids = _bytes(comparison["grids"] or "")
+    size = len(grids) // max(1, len(pictures))
+    coarse = [grids[i * size : (i + 1) * size] for i in range(len(pictures))]
+    order = rank(_bytes(comparison["thumbnail"]), coarse)
     return {
         "step": "shortlist",
-        "sha256": comparison["sha256"],
-        "shortlist": [candidates[i]["sha256"] for i in order[: comparison["shortlist"]]],
-        "candidate_count": comparison["candidate_count"],
-        "crowded": comparison["crowded"],
+        "shortlist": [pictures[i] for i in order[: comparison["most"]]],
+        **{name: comparison[name] for name in KEPT},
     }
 
 

@@ -35,6 +35,11 @@ OPTIONS = (
         maximum=1,
     ),
     Option(
+        "allow",
+        "addresses that rows may name although they are not public, such as "
+        "10.0.0.0/8,minio.internal:9000; the base URL's own is allowed",
+    ),
+    Option(
         "max_megapixels",
         "refuse pictures with more pixels, before decoding them",
         kind=int,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from runner.contract import Compute, Settings
 from runner.errors import Permanent, UsageError
-from runner.fetch import Base, Client, Limits
+from runner.fetch import Base, Client, Limits, Policy
 from runner.fetch.urls import check
 from runner.tasks.quality_score import compute
 from runner.tasks.quality_score.detector import Detector
@@ -22,10 +22,15 @@ def open_task(settings: Settings) -> Iterator[Compute]:
     limits = Limits(
         max_bytes=settings["max_megabytes"] * 1_000_000, total_s=settings["download_timeout"]
     )
-    with Client(base=base, limits=limits) as client:
+    policy = Policy.parse(settings["allow"] or "")
+    # the detector is the operator's own service, and usually not public
+    with (
+        Client(base=base, limits=limits, policy=policy) as client,
+        Client(limits=limits) as own,
+    ):
         yield compute.Compute(
             client,
-            _detector(settings, client),
+            _detector(settings, own),
             min_box_confidence=settings["min_box_confidence"],
             max_pixels=settings["max_megapixels"] * 1_000_000,
         )

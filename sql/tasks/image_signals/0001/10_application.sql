@@ -81,12 +81,12 @@ declare
 begin
     select count(*) into v_twice from (select payment_submission_id from {signals} group by 1 having count(*) > 1) d;
     if v_twice > 0 then
-        raise exception '% payments have several rows in {signals}', v_twice
+        raise exception '% payments have several rows in %', v_twice, {signals_name}
             using hint = 'keep one row a payment_submission_id, then migrate again';
     end if;
     select count(*) into v_twice from (select hash, algorithm from {hashes} group by 1, 2 having count(*) > 1) d;
     if v_twice > 0 then
-        raise exception '% hashes have several rows in {hashes}', v_twice
+        raise exception '% hashes have several rows in %', v_twice, {hashes_name}
             using hint = 'keep one row a hash and algorithm, then migrate again';
     end if;
 end $$;

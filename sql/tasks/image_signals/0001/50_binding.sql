@@ -8,13 +8,16 @@ select n.key, n.native_key, n.revision, n.url, n.label, n.submitted_at, n.genera
        case when n.analysed then backfill.image_comparison(n.generation, n.sha256) end as comparison
   from (select p.{key}::text as key, p.{key} as native_key, md5(p.{url}) as revision, p.{url} as url, {label}::text as label,
                p.{created_at} as submitted_at, t.version as generation, s.sha256, s.settled_at,
-               coalesce(s.revision = md5(p.{url}) and s.generation = t.version, false) as analysed
+               s.seen_at is distinct from backfill.image_time(p.{created_at}) as moved,
+               -- also where somebody deleted the row of signals
+               coalesce(s.revision = md5(p.{url}) and s.generation = t.version, false)
+                   and exists (select from {signals} g where g.payment_submission_id = p.{key}) as analysed
           from {table} p
          cross join (select version from backfill.task where name = 'image_signals') t
           left join backfill.image_subject s on s.key = p.{key}::text
          where btrim(p.{url}) <> '') n
- where not n.analysed or n.settled_at is null;
-comment on view backfill.needs_image_signals is 'Payments with a screenshot that is not analysed yet, was analysed by a lower version or from another address, or is still to be compared.';
+ where not n.analysed or n.settled_at is null or n.moved;
+comment on view backfill.needs_image_signals is 'Payments with a screenshot that is not analysed yet, was analysed by a lower version or from another address, or is still to be compared; and those whose time was changed.';
 comment on column backfill.needs_image_signals.key is 'The payment''s key, as text.';
 comment on column backfill.needs_image_signals.native_key is 'The payment''s key, to scan by.';
 comment on column backfill.needs_image_signals.revision is 'Changes when the screenshot''s address changes.';
@@ -34,11 +37,13 @@ declare
     v_gone text[];
     v_gone_algorithm text[];
 begin
-    -- a payment that was deleted meanwhile is passed over
-    select array_agg(r.key order by r.key), array_agg(coalesce(p.{created_at}, 'infinity') order by r.key)
+    -- a payment that was deleted meanwhile, or is being deleted, is passed over
+    select array_agg(r.key order by r.key), array_agg(backfill.image_time(p.{created_at}) order by r.key)
       into v_keys, v_seen
       from jsonb_to_recordset(p_results) as r (key text, result jsonb)
-      join {table} p on p.{key} = r.key::{key_type}
+      join (select q.{key}, q.{created_at} from {table} q
+             where q.{key} in (select (x ->> 'key')::{key_type} from jsonb_array_elements(p_results) x)
+             order by q.{key} for key share skip locked) p on p.{key} = r.key::{key_type}
      where r.result ->> 'step' = 'analysis';
     if v_keys is null then
         return;
@@ -70,8 +75,8 @@ begin
     with before as (
         select s.key, s.hash, s.algorithm from backfill.image_subject s where s.key = any (v_keys)
     ), written as (
-        insert into backfill.image_subject as s (key, generation, revision, seen_at, sha256, hash, algorithm)
-        select r.key, x.generation, r.revision, k.seen_at, decode(x.sha256, 'hex'), x.hash, x.algorithm
+        insert into backfill.image_subject as s (key, native_key, generation, revision, seen_at, sha256, hash, algorithm)
+        select r.key, r.key::{key_type}, x.generation, r.revision, k.seen_at, decode(x.sha256, 'hex'), x.hash, x.algorithm
           from jsonb_to_recordset(p_results) as r (key text, revision text, result jsonb)
          cross join lateral jsonb_to_record(r.result) as x (generation integer, sha256 text, hash text, algorithm text)
           join unnest(v_keys, v_seen) as k (key, seen_at) on k.key = r.key
@@ -79,35 +84,29 @@ begin
         on conflict (key) do update
            set generation = excluded.generation, revision = excluded.revision, seen_at = excluded.seen_at,
                sha256 = excluded.sha256, hash = excluded.hash, algorithm = excluded.algorithm, settled_at = null
-        returning s.key, s.seen_at, s.hash, s.algorithm
+        returning s.key, s.native_key, s.seen_at, s.hash, s.algorithm
     )
     insert into {hashes} as h (hash, algorithm, first_payment_id, first_uploaded_at, upload_count, last_updated_at)
-    select w.hash, w.algorithm, (array_agg(w.key order by w.seen_at, w.key))[1]::{key_type}, min(w.seen_at), count(*), clock_timestamp()
+    select w.hash, w.algorithm, (array_agg(w.native_key order by w.seen_at, w.native_key))[1], nullif(min(w.seen_at), 'infinity'), count(*), clock_timestamp()
       from written w left join before b using (key)
      where w.hash is not null and (b.key is null or (b.hash, b.algorithm) is distinct from (w.hash, w.algorithm))
      group by w.hash, w.algorithm order by w.hash, w.algorithm
     on conflict (hash, algorithm) do update
        set upload_count = h.upload_count + excluded.upload_count,
-           first_payment_id = case when (h.first_uploaded_at, h.first_payment_id::text) < (excluded.first_uploaded_at, excluded.first_payment_id::text)
+           first_payment_id = case when (coalesce(h.first_uploaded_at, 'infinity'), h.first_payment_id)
+                                     < (coalesce(excluded.first_uploaded_at, 'infinity'), excluded.first_payment_id)
                                    then h.first_payment_id else excluded.first_payment_id end,
+           -- least() passes over nulls, which are the times that nobody knows
            first_uploaded_at = least(h.first_uploaded_at, excluded.first_uploaded_at),
            last_updated_at = excluded.last_updated_at;
 
-    update {hashes} h
-       set upload_count = c.many, first_payment_id = f.key::{key_type}, first_uploaded_at = f.seen_at, last_updated_at = clock_timestamp()
-      from (select distinct u.hash, u.algorithm from unnest(v_gone, v_gone_algorithm) as u (hash, algorithm)) g
-     cross join lateral (select count(*) as many from backfill.image_subject s where (s.hash, s.algorithm) = (g.hash, g.algorithm)) c
-      left join lateral (select s.key, s.seen_at from backfill.image_subject s where (s.hash, s.algorithm) = (g.hash, g.algorithm)
-                          order by s.seen_at, s.key limit 1) f on true
-     where (h.hash, h.algorithm) = (g.hash, g.algorithm);
-    delete from {hashes} h using unnest(v_gone, v_gone_algorithm) as g (hash, algorithm)
-     where (h.hash, h.algorithm) = (g.hash, g.algorithm) and h.upload_count = 0;
+    perform backfill.image_signals_recount(v_gone, v_gone_algorithm);
 
     insert into {signals} as g (
-        payment_submission_id, image_url, perceptual_hash, exif_available, exif_creation_date, exif_source_type, exif_metadata_stripped,
+        payment_submission_id, image_url, perceptual_hash, duplicate_detected, exif_available, exif_creation_date, exif_source_type, exif_metadata_stripped,
         exif_editor_detected, metadata_notes, looks_like_screenshot, aspect_ratio, resolution_width, resolution_height, text_density_score,
         screenshot_validity_explanation, analysis_status, analysis_error, analyzed_at)
-    select r.key::{key_type}, x.url, x.hash, y.exif_available, y.exif_creation_date, y.exif_source_type, y.exif_metadata_stripped,
+    select r.key::{key_type}, x.url, x.hash, false, y.exif_available, y.exif_creation_date, y.exif_source_type, y.exif_metadata_stripped,
            y.exif_editor_detected, y.metadata_notes, y.looks_like_screenshot, y.aspect_ratio, y.resolution_width, y.resolution_height, y.text_density_score,
            y.screenshot_validity_explanation, 'processing', null, clock_timestamp()
       from jsonb_to_recordset(p_results) as r (key text, result jsonb)
@@ -130,7 +129,7 @@ end $$;
 comment on function backfill.image_signals_analysed(jsonb) is 'Stores what the first step found: pictures, hashes, the application''s hash index, signals. To be called in one''s turn.';
 
 create function backfill.apply_image_signals(results jsonb)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns void language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare
     v_compared text[];
 begin
@@ -139,9 +138,11 @@ begin
 
     update backfill.image_picture p
        set shortlist = array(select decode(l.sha256, 'hex') from jsonb_array_elements_text(x.shortlist) as l (sha256)),
+           ranked = x.last, ranked_bits = x.ranked_bits, ranked_sha256 = decode(x.ranked_sha256, 'hex'),
            candidates = x.candidate_count, crowded = x.crowded
       from jsonb_to_recordset(results) as r (key text, result jsonb)
-     cross join lateral jsonb_to_record(r.result) as x (step text, generation integer, sha256 text, shortlist jsonb, candidate_count integer, crowded boolean)
+     cross join lateral jsonb_to_record(r.result) as x (
+           step text, generation integer, sha256 text, shortlist jsonb, last boolean, ranked_bits smallint, ranked_sha256 text, candidate_count integer, crowded boolean)
      where x.step = 'shortlist' and p.generation = x.generation and p.sha256 = decode(x.sha256, 'hex') and p.compared_at is null;
 
     insert into backfill.image_pair as a (generation, one, other, verdict, percentage, bits, found)
@@ -156,7 +157,7 @@ begin
      cross join lateral (select decode(f.sha256, 'hex') as sha256) t
      where x.step = 'comparison'
      order by x.generation, least(m.sha256, t.sha256), greatest(m.sha256, t.sha256), r.key
-    on conflict (generation, one, other) do update
+    on conflict (one, other, generation) do update
        set verdict = excluded.verdict, percentage = excluded.percentage, bits = excluded.bits, found = excluded.found, compared_at = clock_timestamp();
 
     update backfill.image_picture p
@@ -169,7 +170,8 @@ begin
     select array_agg(r.key order by r.key) into v_compared
       from jsonb_to_recordset(results) as r (key text, result jsonb) where r.result ->> 'step' = 'comparison';
     if v_compared is not null then
-        update backfill.image_subject s set settled_at = clock_timestamp() where s.key = any (v_compared);
+        update backfill.image_subject s set settled_at = clock_timestamp(), seen_at = backfill.image_time(p.{created_at})
+          from {table} p where p.{key} = s.native_key and s.key = any (v_compared);
         perform backfill.image_signals_settle(backfill.image_signals_affected(v_compared));
         update {signals} g set analysis_status = 'completed', analyzed_at = clock_timestamp()
           from unnest(v_compared) as c (key) where g.payment_submission_id = c.key::{key_type};
@@ -179,24 +181,31 @@ comment on function backfill.apply_image_signals(jsonb) is 'Stores what a step f
 
 create function backfill.fail_image_signals(failed jsonb)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
-    insert into {signals} as g (payment_submission_id, image_url, analysis_status, analysis_error, analyzed_at)
-    select p.{key}, coalesce(p.{url}, ''), 'failed', f.error_class || ': ' || f.error_message, clock_timestamp()
+    insert into {signals} as g (payment_submission_id, image_url, duplicate_detected, analysis_status, analysis_error, analyzed_at)
+    select p.{key}, coalesce(p.{url}, ''), false, 'failed', f.error_class || ': ' || f.error_message, clock_timestamp()
       from jsonb_to_recordset(failed) as f (key text, error_class text, error_message text)
       join {table} p on p.{key} = f.key::{key_type}
      order by f.key
     on conflict (payment_submission_id) do update
-       set image_url = excluded.image_url, analysis_status = excluded.analysis_status, analysis_error = excluded.analysis_error, analyzed_at = excluded.analyzed_at
+       set image_url = excluded.image_url, analysis_status = excluded.analysis_status, analysis_error = excluded.analysis_error, analyzed_at = excluded.analyzed_at;
+    -- what was found of another screenshot is not said of this one
+    update {signals} g
+       set duplicate_detected = false, similar_to_payment_id = null, similarity_percentage = null, similarity_explanation = null
+      from jsonb_to_recordset(failed) as f (key text)
+      join {table} p on p.{key} = f.key::{key_type}
+     where g.payment_submission_id = p.{key}
+       and not exists (select from backfill.image_subject s where s.key = f.key and s.revision = md5(p.{url}))
 $$;
 comment on function backfill.fail_image_signals(jsonb) is 'Notes the payments that failed for good, with their error; they can be retried all the same.';
 
 create view backfill.duplicates as
 select a.payment, a.duplicate_of, a.submitted_at, a.first_submitted_at, {label_of_later}::text as label, a.first_label,
-       later.{url} as image_url, first.{url} as first_image_url, a.verdict, a.same_file, a.percentage, backfill.image_sentence(a) as explanation,
+       later.{url} as image_url, first.{url} as first_image_url, a.verdict, a.same_file, a.percentage, backfill.image_finding(a) as finding, backfill.image_sentence(a) as explanation,
        a.marked, a.marked_by, a.marked_at, a.mark_reason, encode(a.picture, 'hex') as picture, encode(a.first_picture, 'hex') as first_picture,
        coalesce(a.found -> 'regions', '[]') as regions, coalesce(a.found -> 'first_regions', '[]') as first_regions, a.generation
   from backfill.image_subject s
   join backfill.image_alike a on a.payment = s.key
-  join {table} later on later.{key} = a.payment::{key_type}
+  join {table} later on later.{key} = s.native_key
   join {table} first on first.{key} = a.duplicate_of::{key_type}
  where s.alike;
 comment on view backfill.duplicates is 'Payments whose screenshot is that of an earlier payment, or so like it that a person should look; one row a picture that it is like.';
@@ -211,6 +220,7 @@ comment on column backfill.duplicates.first_image_url is 'Address of the earlier
 comment on column backfill.duplicates.verdict is 'copy, or review: a person should look.';
 comment on column backfill.duplicates.same_file is 'Whether the files are equal, byte for byte.';
 comment on column backfill.duplicates.percentage is 'How much of what both show is the same, 0..100.';
+comment on column backfill.duplicates.finding is 'What was found, in short.';
 comment on column backfill.duplicates.explanation is 'How that was found, step by step.';
 comment on column backfill.duplicates.marked is 'What a person said: duplicate, not_duplicate, or null.';
 comment on column backfill.duplicates.marked_by is 'Who said so.';
@@ -258,7 +268,7 @@ create view backfill.image_signals_checks as
 with g as (
     select count(*) as signals, count(*) filter (where analysis_status = 'completed') as completed,
            count(*) filter (where duplicate_detected) as duplicates,
-           count(*) filter (where duplicate_detected and similar_to_payment_id is null) as pointless,
+           count(*) filter (where duplicate_detected and not exists (select from {table} e where e.{key} = similar_to_payment_id)) as pointless,
            count(*) filter (where similarity_percentage not between 0 and 100 or text_density_score not between 0 and 100) as outside,
            count(*) filter (where analysis_status = 'failed' and analysis_error is null) as unexplained,
            count(*) filter (where analysis_status = 'completed' and similarity_explanation is null) as silent,
@@ -267,7 +277,7 @@ with g as (
 ), w as (
     select count(*) as wrong from {signals} g
       join {table} p on p.{key} = g.payment_submission_id join {table} e on e.{key} = g.similar_to_payment_id
-     where (e.{created_at}, e.{key}::text) > (p.{created_at}, p.{key}::text)
+     where (backfill.image_time(e.{created_at}), e.{key}) > (backfill.image_time(p.{created_at}), p.{key})
 ), m as (
     select count(*) as missing from {table} p left join {signals} g on g.payment_submission_id = p.{key}
      where btrim(p.{url}) <> '' and coalesce(g.analysis_status, 'pending') not in ('completed', 'failed')
