@@ -6,6 +6,7 @@ Revision ID: image_signals_0001
 from alembic import context, op
 
 from runner.database.scripts import Binding, concurrent_index, run_script
+from runner.errors import UsageError
 
 revision = "image_signals_0001"
 down_revision = None
@@ -50,10 +51,23 @@ def names() -> dict[str, object]:
     return columns
 
 
+def check_time(binding: Binding) -> None:
+    """Raise `UsageError` where what should say when a payment was submitted is no time."""
+    if context.is_offline_mode():
+        return
+    kind = binding.type_of("table", "created_at").as_string(None)
+    if not kind.startswith(("timestamp", "date")):
+        raise UsageError(
+            f"image_signals: {binding['created_at']} of {binding['table']} is {kind} and no time; "
+            "name the column that says when a payment was submitted with --set created_at=column"
+        )
+
+
 def upgrade() -> None:
     """Each step leaves a state from which the upgrade can be run again."""
     binding = Binding.of(TASK, context.config.attributes)
     binding.check_columns("table", ("key", "url", "created_at", "label"))
+    check_time(binding)
     values = names()
     run_script("tasks/image_signals/0001/10_application.sql", values)
     with op.get_context().autocommit_block():

@@ -241,6 +241,11 @@ def _say_what_goes(ctx: click.Context, names: Sequence[str]) -> None:
             click.echo(f"{name}: its view, its functions and {rows} with their errors and runs")
             where = installed["binding"].get("table", "your tables")
             for thing in installed["added"]:
-                click.echo(
-                    f"{name}: {thing} of {where}" + (" with its data" if "column" in thing else "")
+                # a task with several tables says itself where it is
+                there = (
+                    thing
+                    if " of " in thing or thing.startswith("table ")
+                    else f"{thing} of {where}"
                 )
+                data = " with its data" if thing.startswith(("column ", "table ")) else ""
+                click.echo(f"{name}: {there}{data}")

@@ -50,7 +50,7 @@ begin
     loop
         execute format('alter table %s add column %I %s', {signals_name}::regclass, v_column.name, v_column.type);
         execute format('comment on column %s.%I is %L', {signals_name}::regclass, v_column.name, v_column.said || ' (pgbackfill)');
-        v_added := v_added || ('column ' || v_column.name);
+        v_added := v_added || format('column %s of %s', v_column.name, {signals_name});
     end loop;
 
     if to_regclass({hashes_name}) is null then

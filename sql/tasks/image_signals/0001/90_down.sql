@@ -49,7 +49,7 @@ begin
     end if;
     foreach v_name in array v_added loop
         if v_name like 'column %' then
-            execute format('alter table %s drop column if exists %I', {signals_name}::regclass, substr(v_name, 8));
+            execute format('alter table %s drop column if exists %I', {signals_name}::regclass, split_part(v_name, ' ', 2));
         end if;
     end loop;
 end $$;
