@@ -22,7 +22,7 @@ demo: install ## See it work: embedded PostgreSQL, sample rows, several runners 
 	@$(BIN)/backfill demo $(ARGS)
 
 test: install ## Run every test (ARGS='-k name' for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: install ## Lint, formatting and types
 	@$(BIN)/ruff check

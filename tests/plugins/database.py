@@ -90,6 +90,27 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"database server: {origin}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that prints the summary which server this one used."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["database_server"] = session.config.stash.get(_origin, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Note which server a process of pytest-xdist used."""
+    origin = getattr(node, "workeroutput", {}).get("database_server")
+    if origin:
+        node.config.stash[_origin] = origin
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process a core, each with a server of its own; one for a server that is given."""
+    return 1 if os.environ.get("TEST_DATABASE_URL") else min(4, os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """The session's folder for servers' files: short, and open to the account they run as."""
