@@ -4,45 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Option, Pacing, Settings, Task
+from runner.contract import Compute, Pacing, Settings, Task
 from runner.database.files import migrations_folder
+from runner.tasks.downloads import OPTIONS
 
 VERSION = 1
 """Of everything that is stored and compared; raised with `runner.similarity.VERSION`, so that the
 pictures of two generations are never compared."""
-
-OPTIONS = (
-    Option("base_url", "what relative screenshot URLs are relative to: an http(s) URL or a folder"),
-    Option(
-        "allow",
-        "addresses that rows may name although they are not public, such as "
-        "10.0.0.0/8,minio.internal:9000; the base URL's own is allowed",
-    ),
-    Option(
-        "max_megapixels",
-        "refuse pictures with more pixels, before decoding them",
-        kind=int,
-        default=100,
-        minimum=1,
-        maximum=1000,
-    ),
-    Option(
-        "max_megabytes",
-        "refuse downloads that are larger",
-        kind=int,
-        default=50,
-        minimum=1,
-        maximum=1000,
-    ),
-    Option(
-        "download_timeout",
-        "seconds that a download may take in all",
-        kind=float,
-        default=30.0,
-        minimum=1,
-        maximum=600,
-    ),
-)
 
 
 def _open(settings: Settings) -> AbstractContextManager[Compute]:

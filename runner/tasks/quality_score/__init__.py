@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 
 from runner.contract import Compute, Option, Pacing, Settings, Task
 from runner.database.files import migrations_folder
+from runner.tasks import downloads
 from runner.tasks.quality_score.score import VERSION
 
 OPTIONS = (
-    Option("base_url", "what relative image URLs are relative to: an http(s) URL or a folder"),
     Option(
         "detector",
         "who finds the subject where no box is stored; none: it is estimated locally",
@@ -34,35 +34,7 @@ OPTIONS = (
         minimum=0,
         maximum=1,
     ),
-    Option(
-        "allow",
-        "addresses that rows may name although they are not public, such as "
-        "10.0.0.0/8,minio.internal:9000; the base URL's own is allowed",
-    ),
-    Option(
-        "max_megapixels",
-        "refuse pictures with more pixels, before decoding them",
-        kind=int,
-        default=100,
-        minimum=1,
-        maximum=1000,
-    ),
-    Option(
-        "max_megabytes",
-        "refuse downloads that are larger",
-        kind=int,
-        default=50,
-        minimum=1,
-        maximum=1000,
-    ),
-    Option(
-        "download_timeout",
-        "seconds that a download or a detector's answer may take in all",
-        kind=float,
-        default=30.0,
-        minimum=1,
-        maximum=600,
-    ),
+    *downloads.OPTIONS,
 )
 
 

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from runner.contract import Compute, Settings
 from runner.errors import Permanent, UsageError
-from runner.fetch import Base, Client, Limits, Policy
+from runner.fetch import Client
 from runner.fetch.urls import check
+from runner.tasks import downloads
 from runner.tasks.quality_score import compute
 from runner.tasks.quality_score.detector import Detector
 from runner.tasks.quality_score.http_detector import TOKEN_VARIABLE, HttpDetector
@@ -18,21 +19,16 @@ from runner.tasks.quality_score.http_detector import TOKEN_VARIABLE, HttpDetecto
 @contextmanager
 def open_task(settings: Settings) -> Iterator[Compute]:
     """Set up the HTTP client and the detector; raises `UsageError` where a setting can't work."""
-    base = Base.parse(settings["base_url"]) if settings["base_url"] else None
-    limits = Limits(
-        max_bytes=settings["max_megabytes"] * 1_000_000, total_s=settings["download_timeout"]
-    )
-    policy = Policy.parse(settings["allow"] or "")
     # the detector is the operator's own service, and usually not public
     with (
-        Client(base=base, limits=limits, policy=policy) as client,
-        Client(limits=limits) as own,
+        downloads.client(settings) as client,
+        Client(limits=downloads.limits(settings)) as own,
     ):
         yield compute.Compute(
             client,
             _detector(settings, own),
             min_box_confidence=settings["min_box_confidence"],
-            max_pixels=settings["max_megapixels"] * 1_000_000,
+            max_pixels=downloads.max_pixels(settings),
         )
 
 
