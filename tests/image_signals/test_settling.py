@@ -125,26 +125,26 @@ def test_files_without_anything_to_see_are_equal_or_nothing(payments: Payments) 
 
 
 def test_many_candidates_are_ranked_first(payments: Payments) -> None:
-    """More than 64 candidates are put into order by what is small; the likeliest are compared."""
-    payments.add(*range(1, 71))
-    for key in range(1, 71):
+    """More than 100 candidates are put into order by what is small; the likeliest are compared."""
+    payments.add(*range(1, 111))
+    for key in range(1, 111):
         payments.analyse(key, f"p{key}", [key % 2])
     likeliest = [sha(f"p{key}") for key in range(3, 9)]
-    given = payments.rank(70, likeliest)
-    assert (len(given["pictures"]), given["last"], given["candidate_count"]) == (69, True, 69)
-    row = payments.needs(70)
+    given = payments.rank(110, likeliest)
+    assert (len(given["pictures"]), given["last"], given["candidate_count"]) == (109, True, 109)
+    row = payments.needs(110)
     assert row is not None
     assert row["comparison"]["step"] == "compare"
     assert {c["sha256"] for c in row["comparison"]["candidates"]} == set(likeliest)
     assert {c["bits"] for c in row["comparison"]["candidates"]} == {0, 1}
-    payments.compare(70, like={"p5": "copy"})
-    assert payments.duplicate_of() == {"70": "5"}
+    payments.compare(110, like={"p5": "copy"})
+    assert payments.duplicate_of() == {"110": "5"}
 
 
 def test_no_candidate_of_a_crowd_is_left_out(payments: Payments) -> None:
     """However many there are, all are ranked, some at a time, with the best so far among them."""
-    payments.add(*range(1, 71))
-    for key in range(1, 71):
+    payments.add(*range(1, 111))
+    for key in range(1, 111):
         payments.analyse(key, f"p{key}", [key % 4])
     payments.all(
         "alter function backfill.image_comparison(integer, bytea, integer, integer, integer,"
@@ -155,13 +155,13 @@ def test_no_candidate_of_a_crowd_is_left_out(payments: Payments) -> None:
     payments.all(f"create or replace view backfill.needs_image_signals as {pages}")
     seen: list[str] = []
     best = sha("p7")
-    while payments.step(70) == "rank":
-        given = payments.rank(70, [best])["pictures"]
+    while payments.step(110) == "rank":
+        given = payments.rank(110, [best])["pictures"]
         assert best in given or best not in seen
         seen += [picture for picture in given if picture not in seen]
-    assert sorted(seen) == sorted(sha(f"p{key}") for key in range(1, 70))
-    payments.compare(70, like={"p7": "copy"})
-    assert payments.duplicate_of() == {"70": "7"}
+    assert sorted(seen) == sorted(sha(f"p{key}") for key in range(1, 110))
+    payments.compare(110, like={"p7": "copy"})
+    assert payments.duplicate_of() == {"110": "7"}
 
 
 def test_a_review_gives_way_to_a_copy(payments: Payments) -> None:

@@ -29,7 +29,7 @@ $$;
 comment on function backfill.image_time(timestamptz) is 'A payment''s time; infinity, later than all others, where there is none or none that can be.';
 
 create function backfill.image_comparison(
-    p_generation integer, p_sha256 bytea, p_radius integer default 10, p_direct integer default 64, p_page integer default 4000, p_shortlist integer default 24)
+    p_generation integer, p_sha256 bytea, p_radius integer default 10, p_direct integer default 100, p_page integer default 4000, p_shortlist integer default 100)
 returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_picture backfill.image_picture;
