@@ -21,12 +21,14 @@ def names() -> dict[str, object]:
     """The names that the scripts are written with, from the task's binding."""
     binding = Binding.of(TASK, context.config.attributes)
     signals, hashes = binding.short_name("signals"), binding.short_name("hash_index")
+    key_type = binding.type_of("table", "key")
     columns: dict[str, object] = {
         "version": binding.literal(str(VERSION), raw=True),
         "binding": binding.as_literal(),
         "table": binding.table("table"),
         "key": binding.column("key"),
-        "key_type": binding.type_of("table", "key"),
+        "key_type": key_type,
+        "key_type_name": binding.literal(key_type.as_string(None)),
         "url": binding.column("url"),
         "created_at": binding.column("created_at"),
         "signals": binding.table("signals"),
@@ -41,7 +43,6 @@ def names() -> dict[str, object]:
         "hashes_index": binding.name(f"{hashes}_hash_algorithm_key"),
         "hashes_index_literal": binding.literal(f"{hashes}_hash_algorithm_key"[:63]),
     }
-    columns["key_type_name"] = binding.literal(columns["key_type"].as_string(None))  # type: ignore[attr-defined]
     for place, alias in (("label", "p"), ("label_of_later", "later")):
         columns[place] = (
             binding.expression(f"{alias}.{{label}}", {"label": binding.column("label")})
