@@ -5,7 +5,7 @@ from __future__ import annotations
 Shares = tuple[float, float, float, float]
 
 SIDES = ("left", "top", "right", "bottom")
-LEAST_CUT = 0.004
+LEAST_CUT = 0.006
 """Shares of a side that a placement can't tell from nothing."""
 
 
