@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench chaos scale eval-duplicates \
-	bench-duplicates chaos-duplicates constraints build clean
+	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle constraints build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,15 @@ bench-duplicates: install ## Measure the search for near hashes among 100 thousa
 
 chaos-duplicates: install ## Kill processes that look for duplicates, and compare the pairs found
 	@$(BIN)/python -m tests.bench.duplicates_chaos $(ARGS)
+
+bench-rates: install ## Measure how much of a shared rate is used, and that it is never exceeded
+	@$(BIN)/python -m tests.bench.rates $(ARGS)
+
+chaos-vehicles: install ## Kill processes that download from a hostile host, and compare the end state
+	@$(BIN)/python -m tests.bench.vehicles_chaos $(ARGS)
+
+bench-idle: install ## Measure a run with nothing to do on a million vehicles
+	@$(BIN)/python -m tests.bench.vehicles_idle $(ARGS)
 
 build: install ## Build the wheel and the source archive into dist/
 	@$(BIN)/uv build --quiet --out-dir dist

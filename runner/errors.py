@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -38,13 +38,33 @@ class DatabaseUnreachable(BackfillError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class Figure(NamedTuple):
+    """An amount that a run's rows add up to: bytes stored, or what came of things by kind.
+
+    `label` says of what, as kind:thing (`host:example.com`); empty: of all.
+    """
+
+    name: str
+    amount: float
+    label: str = ""
+
+
 class RowOutcome(Exception):
     """Base of what a computation raises to end one row other than with a result.
 
     `spend_usd` is for a computation that paid for a call before it came to this: US dollars.
+    `figures` count as those of a result do.
     """
 
     spend_usd: float = 0.0
+    figures: tuple[Figure, ...] = ()
+
+
+class Halt(RowOutcome):
+    """No row can be computed until somebody acts: a storage is full, credentials are refused.
+
+    The row is handed back with no attempt counted, and the process stops with this message.
+    """
 
 
 class Skip(RowOutcome):

@@ -2,7 +2,9 @@
 
 Each row of `item` says in `behaviour` what computing it does: ok, slow, skip, nothing, fail (for
 good), flaky (fails at its first attempt), throttled (as flaky, without counting), always_retry,
-crash (kills its process), no_json, bad_value (the apply function refuses it), or wait.
+crash (kills its process), limited (waits for the shared
+rate `sample`), spends (100 of the budget `bytes`, and says so in figures), no_json, bad_value (the
+apply function refuses it), or wait.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import Any
 
 import psycopg
 
-from runner.contract import Compute, Option, Pacing, Row, Settings, Task
-from runner.errors import NothingFound, Permanent, Retry, Skip
+from runner.contract import Compute, Limiter, NoLimits, Option, Pacing, Result, Row, Settings, Task
+from runner.errors import Figure, NothingFound, Permanent, Retry, Skip
 
 SCHEMA = """
 create table item (
@@ -116,12 +118,34 @@ def _behave(row: Row, folder: str) -> None:
         raise FIRST_FAILURES[behaviour]
 
 
+SPENT = 100
+"""Bytes that a row spends whose behaviour is to spend."""
+
+
+def spend(row: Row, limiter: Limiter) -> Result:
+    """The right result, and what it took of the budget as figures: in all, and by host."""
+    with limiter.budget("bytes", SPENT) as spending:
+        spending.used = SPENT
+    value = {"text": f"result of {row['input']}", "version": task.version}
+    host = f"host:{'even' if int(row['key']) % 2 == 0 else 'odd'}.test"
+    return Result(
+        value,
+        figures=(Figure("bytes", SPENT), Figure("stored", 1, host), Figure("bytes", SPENT, host)),
+    )
+
+
 @contextmanager
-def open_sample(settings: Settings) -> Iterator[Compute]:
+def open_sample(settings: Settings, limiter: Limiter | None = None) -> Iterator[Compute]:
     """The compute function."""
     folder = str(settings["folder"])
+    shared = limiter or NoLimits()
 
-    def compute(row: Row) -> dict[str, Any]:
+    def compute(row: Row) -> Result | dict[str, Any]:
+        if row["behaviour"] == "limited":
+            with shared.acquire("sample"):
+                pass
+        if row["behaviour"] == "spends":
+            return spend(row, shared)
         _behave(row, folder)
         if row["behaviour"] == "no_json":
             return {"text": object()}
@@ -137,9 +161,27 @@ task = Task(
     version=1,
     summary="Gives each item a text.",
     open=open_sample,
+    open_limited=open_sample,
     options=(Option("folder", "Where first attempts are noted.", default="/nonexistent"),),
     pacing=Pacing(batch_size=20, batch_size_max=1000, threads=4),
 )
 
 paid = replace(task, price_usd=lambda _settings: 0.25)
 """The same, as if each row cost a quarter of a dollar."""
+
+metered = replace(
+    task,
+    options=(*task.options, Option("max_bytes", "Most bytes of a run.", kind=int, minimum=1)),
+)
+"""The same with a budget."""
+
+narrowed = replace(
+    task,
+    options=(*task.options, Option("up_to", "The last key that is done.", kind=int)),
+    pacing=replace(task.pacing, limit=3),
+    condition=lambda settings: (
+        None if settings["up_to"] is None else f"native_key <= {settings['up_to']} -- up to"
+    ),
+    price_usd=lambda _settings: 0.25,
+)
+"""The same with a condition that an option stands for, three rows a run, and a price."""

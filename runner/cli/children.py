@@ -13,11 +13,12 @@ from pathlib import Path
 import psycopg
 
 from runner.cli.common import Settings
-from runner.cli.run_options import RunOptions, threads
+from runner.cli.run_options import RunOptions, settings_of, threads
 from runner.cli.stopping import Stopping, leave_at_once, on_signals
 from runner.contract import Task
 from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
+from runner.loop.limits import Buckets
 from runner.loop.process import RUN_HAS_ENDED, Limits, Process
 from runner.loop.relay import Relay
 from runner.loop.supervisor import Supervisor
@@ -59,8 +60,7 @@ class _Run:
         return any((r["run"], r["host"], r["pid"]) == (self._run, host, pid) for r in live)
 
     def through(self) -> int:
-        run = self._session.one("run", run=self._run)
-        return int(run["ok"] + run["nothing_found"] + run["skipped"])
+        return int(self._session.one("run_through", run=self._run)["through"])
 
 
 def work(
@@ -165,12 +165,14 @@ def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
             found = session.one("run_options", run=run)
         if found["status"] == "ended":
             return ExitCode.DONE
-        opened = task.open(found["options"])
+        limiter = Buckets(conninfo, name=f"backfill run {run}", patience=options.patience)
+        opened = task.opened(settings_of(task, found["options"]), limiter)
         compute = opened.__enter__()
         try:
             process = Process(
-                conninfo, task, run, compute, limits(task, options, options.child), stopping.event
-            )
+                conninfo, task, run, compute, limits(task, options, options.child),
+                stopping.event, limiter,
+            )  # fmt: skip
         except psycopg.Error as error:
             if error.sqlstate == RUN_HAS_ENDED:
                 return ExitCode.DONE
@@ -180,4 +182,5 @@ def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
             sys.stdout.flush()
             leave_at_once(code)
         opened.__exit__(None, None, None)
+        limiter.close()
         return code

@@ -69,7 +69,11 @@ def _print_text(task: str, expected: Forecast) -> None:
 
 
 def _shown(name: str, value: object) -> object:
-    """An input without an address's query string, which may hold a signature."""
-    if isinstance(value, str) and name.endswith("url") and "?" in value:
+    """An input without addresses' query strings, which may hold signatures."""
+    if isinstance(value, list):
+        return [_shown(name, one) for one in value]
+    if isinstance(value, dict):
+        return {key: _shown(f"{name}.{key}", one) for key, one in value.items()}
+    if isinstance(value, str) and "url" in name and "?" in value:
         return redact(value).partition("?")[0] + "?***"
     return value

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("runner.cli.control:cancel", "Stop a run, or every run of a task."),
     "verify": ("runner.cli.verify:verify", "Check a task's results in the database."),
     "duplicates": ("runner.cli.duplicates:duplicates", "List payments with the same picture."),
+    "storage": ("runner.cli.storage:storage", "Try out storages, and collect what nobody keeps."),
     "doctor": ("runner.cli.doctor:doctor", "Look for what is wrong, and say what to do."),
     "embedded": ("runner.cli.embedded:embedded", "A PostgreSQL of your own to try things out."),
 }

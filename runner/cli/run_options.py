@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from runner.cli.durations import Duration
-from runner.contract import Option, Task
+from runner.contract import Option, Settings, Task
+from runner.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,12 @@ def common_options(task: Task) -> list[click.Parameter]:
             show_default=str(pace.delay_ms),
             help="Milliseconds between two batches of a process.",
         ),
-        option("--limit", type=click.IntRange(1), help="Most rows, all processes together."),
+        option(
+            "--limit",
+            type=click.IntRange(0),
+            show_default="0" if pace.limit is None else str(pace.limit),
+            help="Most rows, all processes together; 0: no limit.",
+        ),
         option(
             "--where",
             metavar="SQL",
@@ -129,7 +136,43 @@ def task_option(option: Option) -> click.Option:
         default=option.default,
         help=option.help,
         show_default=option.default not in (None, ""),
+        callback=_stored_as(option),
     )
+
+
+def _stored_as(option: Option) -> Any:
+    """A callback of click that puts a value into the form that is stored."""
+    put = option.stored_as
+    if put is None:
+        return None
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else put(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+    return callback
+
+
+def complete(task: Task, options: RunOptions, settings: Settings) -> RunOptions:
+    """The options with what the task says where nothing was given, and its own condition."""
+    limit = task.pacing.limit if options.limit is None else options.limit
+    own = None if task.condition is None else task.condition(settings)
+    parts = [part for part in (own, options.where) if part and part.strip()]
+    # each in lines of its own: a condition may end in a comment
+    where = parts[0] if len(parts) == 1 else " and ".join(f"({part}\n)" for part in parts)
+    return replace(options, limit=limit or None, where=where or None)
+
+
+def settings_of(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's stored options; what whoever started it in psql left out has its default."""
+    return {**{option.name: _default(option) for option in task.options}, **stored}
+
+
+def _default(option: Option) -> Any:
+    put = option.stored_as
+    return option.default if put is None or option.default is None else put(option.default)
 
 
 def threads(task: Task, options: RunOptions) -> int:

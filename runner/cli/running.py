@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import click
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -15,11 +16,12 @@ from runner.cli.common import Settings, confirm, installed_task
 from runner.cli.dry_run import dry_run
 from runner.cli.forecast import blame_where, forecast
 from runner.cli.output import duration
-from runner.cli.run_options import RunOptions
+from runner.cli.run_options import RunOptions, complete, settings_of
 from runner.cli.working import Work
 from runner.contract import Task
 from runner.database.session import Session
 from runner.errors import BackfillError, ExitCode, UsageError
+from runner.loop.limits import Buckets
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ def execute(
     if options.child is not None:
         return children.work_as_child(conninfo, task, options)
     _check_usage(options)
+    if options.join is None:
+        options = complete(task, options, settings)
     # No patience: a start that was sent twice would be two runs.
     with Session(conninfo, name=f"backfill run {task.name}", patience=0) as session:
         installed = installed_task(session, task.name)
@@ -51,9 +55,14 @@ def execute(
             settings = _settings_of(session, task, options.join)
         elif installed["paused_at"] is not None:
             raise Paused(_paused(installed))
+        # before the task is set up, which costs more than all the rest of a call from cron
+        if options.join is None and not _anything(session, task, options):
+            return _done_at_once(session, task, options, settings)
         # Settings that can't work are told before anything is written.
         with ExitStack() as task_opened:
-            compute = task_opened.enter_context(task.open(settings))
+            limiter = Buckets(conninfo, name=f"backfill run {task.name}", patience=options.patience)
+            task_opened.callback(limiter.close)
+            compute = task_opened.enter_context(task.opened(settings, limiter))
             if options.join is None and not _agreed_to_pay(conninfo, task, options, settings):
                 return ExitCode.CANCELLED
             if options.workers > 1:
@@ -61,7 +70,32 @@ def execute(
             run = options.join or _start(session, task, options, settings)
             session.close()
             here = compute if options.workers == 1 else None
-            return Work(conninfo, task, run, options, output, here).do()
+            return Work(conninfo, task, run, options, output, here, limiter).do()
+
+
+def _anything(session: Session, task: Task, options: RunOptions) -> bool:
+    """Whether there is a row to do, or a job that somebody left behind."""
+    try:
+        found = session.one(
+            "anything", task=task.name, where=options.where, retry_failed=options.resume
+        )
+    except psycopg.Error as error:
+        raise blame_where(options.where, error) from error
+    return bool(found["anything"])
+
+
+def _done_at_once(
+    session: Session, task: Task, options: RunOptions, settings: Mapping[str, Any]
+) -> ExitCode:
+    """Leave a run for whoever watches whether the schedule is kept, and say the line."""
+    run = _start(session, task, options, settings)
+    session.call("end_run", run=run, reason="done")
+    found = session.one("run", run=run)
+    if options.json:
+        click.echo(summary.as_json(found, []))
+    else:
+        summary.show(found, [], [], later=0)
+    return ExitCode.DONE
 
 
 def _agreed_to_pay(
@@ -82,7 +116,8 @@ def _check_usage(options: RunOptions) -> None:
     if options.join is None:
         return
     fixed = ("limit", "where", "resume", "batch_size", "delay", "dry_run")
-    given = [name for name in fixed if getattr(options, name) not in (None, False)]
+    values = {name: getattr(options, name) for name in fixed}
+    given = [name for name, value in values.items() if value is not None and value is not False]
     if given:
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"{flags} can't be given with --join: the run has its own already")
@@ -124,7 +159,7 @@ def _settings_of(session: Session, task: Task, run: int) -> dict[str, Any]:
         raise UsageError(
             f"run {run} has ended ({row['exit_reason']}); start another: backfill run {task.name}"
         )
-    return dict(row["options"])
+    return settings_of(task, row["options"])
 
 
 def _start(session: Session, task: Task, options: RunOptions, settings: Mapping[str, Any]) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from runner.cli.common import count
+from runner.cli.figures import figures_as_json, plain_figures, tables
 from runner.cli.logs import redact
-from runner.cli.output import duration, human
+from runner.cli.output import duration, human, table
 from runner.errors import ExitCode
 
 SHOWN_FAILURES = 10
@@ -26,6 +27,7 @@ _EXIT = {
 _WHY = {
     "done": "is done",
     "limit": "stopped at its limit",
+    "budget": "stopped: its budget is used up",
     "max_duration": "stopped at its longest duration",
     "paused": "stopped: the task is paused",
     "cancelled": "was cancelled",
@@ -34,7 +36,7 @@ _WHY = {
     "error": "was stopped by an error",
 }
 
-_GOES_ON = ("interrupted", "max_duration", "limit", "lost", "cancelled", "error")
+_GOES_ON = ("interrupted", "max_duration", "limit", "budget", "lost", "cancelled", "error")
 
 
 def exit_code(run: dict[str, Any]) -> ExitCode:
@@ -51,7 +53,7 @@ def to_do(run: dict[str, Any]) -> str:
     return f"{about}{count(run['found'], 'row')} to do"
 
 
-def as_json(run: dict[str, Any]) -> str:
+def as_json(run: dict[str, Any], figures: list[dict[str, Any]]) -> str:
     """The summary as one JSON object on one line."""
     return json.dumps(
         {
@@ -66,11 +68,17 @@ def as_json(run: dict[str, Any]) -> str:
             "elapsed_s": round(run["elapsed"].total_seconds(), 3),
             "spend_usd": float(run["spend_usd"]),
             "exit_reason": run["exit_reason"],
+            **figures_as_json(figures),
         }
     )
 
 
-def show(run: dict[str, Any], failed: list[dict[str, Any]], later: int) -> None:
+def show(
+    run: dict[str, Any],
+    figures: list[dict[str, Any]],
+    failed: list[dict[str, Any]],
+    later: int,
+) -> None:
     """The summary for people: numbers, why it ended, what failed and what to type next.
 
     `failed` are the first of the rows that failed for good, `later` the retries not waited for.
@@ -80,8 +88,11 @@ def show(run: dict[str, Any], failed: list[dict[str, Any]], later: int) -> None:
         click.echo(f"{task}: nothing to do")
         return
     click.echo(f"{task}: run {run['run']} {_WHY.get(reason, reason)}")
-    for name, value in _figures(run):
-        click.echo(f"  {name:<15}{value}")
+    for name, value in (*_figures(run), *plain_figures(figures)):
+        click.echo(f"  {human(name):<14} {value}")
+    for rows, columns in tables(figures):
+        click.echo()
+        table(rows, columns)
     _show_failures(run, failed)
     if later and reason == "done":
         again = "are due for another try later, after the first failed"

@@ -18,6 +18,7 @@ from runner.cli.stopping import Stopping, leave_at_once, on_signals, stdout_apar
 from runner.contract import Compute, Task
 from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
+from runner.loop.limits import Buckets
 from runner.loop.process import Process
 
 LAST_WORDS_S = 5.0
@@ -34,6 +35,7 @@ class Work:
     options: RunOptions
     output: Settings
     compute: Compute | None
+    limiter: Buckets
 
     def do(self) -> ExitCode:
         """Work until the run's end or until told to stop, and print the summary.
@@ -79,7 +81,9 @@ class Work:
 
     def _here(self, compute: Compute, stopping: Stopping) -> tuple[str, int]:
         limits = children.limits(self.task, self.options)
-        process = Process(self.conninfo, self.task, self.run, compute, limits, stopping.event)
+        process = Process(
+            self.conninfo, self.task, self.run, compute, limits, stopping.event, self.limiter
+        )
         return process.work(), process.still_computing
 
     def _end_if_deserted(self, session: Session, reason: str, pids: set[int]) -> None:
@@ -98,13 +102,14 @@ class Work:
 
     def _summarise(self, session: Session, reason: str) -> ExitCode:
         run = {**session.one("run", run=self.run), "exit_reason": reason}
+        figures = session.call("run_figures", run=self.run)
         if self.options.json:
-            click.echo(summary.as_json(run))
+            click.echo(summary.as_json(run, figures))
         else:
             failed = session.call(
                 "run_failures", run=self.run, task=self.task.name, limit=summary.SHOWN_FAILURES
             )
             later = session.one("later", run=self.run)["later"]
-            summary.show(run, failed, later)
+            summary.show(run, figures, failed, later)
         sys.stdout.flush()
         return summary.exit_code(run)

@@ -67,7 +67,9 @@ def run_function(path: str, name: str) -> None:
     """Create one function as `sql/<path>` has it, with its comment."""
     text = (sql_folder() / path).read_text(encoding="utf-8")
     found = re.search(
-        rf"^create function backfill\.{name}\(.*?\n(?=create |\Z)", text, re.DOTALL | re.MULTILINE
+        rf"^create (?:or replace )?function backfill\.{name}\(.*?\n(?=create |\Z)",
+        text,
+        re.DOTALL | re.MULTILINE,
     )
     if found is None:
         raise LookupError(f"sql/{path} creates no function backfill.{name}")

@@ -19,8 +19,8 @@ from runner.fetch.answers import drain, receive
 from runner.fetch.download import Download, NotModified, Validators
 from runner.fetch.gate import Gate, OpenGate
 from runner.fetch.local import open_local
-from runner.fetch.network import Network
-from runner.fetch.outcomes import THROTTLING, check_status, network_outcomes
+from runner.fetch.network import Network, Unanswered
+from runner.fetch.outcomes import check_status, network_outcomes
 from runner.fetch.policy import ANYWHERE, Policy
 from runner.fetch.resolve import Resolve, system_addresses
 from runner.fetch.urls import Base, Target, is_relative, redact
@@ -45,10 +45,11 @@ class Limits:
 
 
 class Client:
-    """A pool of connections for several threads; close it, or use it as a context manager.
+    """Downloads for several threads at once; close it, or use it as a context manager.
 
     `base` is what relative URLs are relative to; the host and port that it names are allowed.
     `policy` says where connections may go: `Policy()` for strangers' URLs, by default anywhere.
+    At most so many `connections` are kept idle; in use is one for each thread that downloads.
     `gate` is entered around each exchange. `resolve` and `tls` are `Network`'s. Proxies, netrc
     and the like from the environment are not used, and cookies are not kept.
     """
@@ -85,7 +86,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close idle connections, and each in use when it is done with."""
         self._network.close()
 
     @overload
@@ -104,7 +105,8 @@ class Client:
         `etag` and `last_modified` are an earlier download's validators; a local file has none.
         Raises `Permanent` (`bad_url`, `address_refused`, `no_base_url`, `http_404`, `too_large`,
         `empty`, ...) or `Retry` (`http_503`, `timeout`, `dns`, `connection`, ...). A Retry-After
-        is in `Retry.after`; `http_429`, and `http_503` with it, don't count.
+        is in `Retry.after`; `http_429`, and `http_503` with it, don't count. A host sees each
+        request once, and once more where a kept connection broke with no byte of an answer.
         """
         target = self._target(url)
         if isinstance(target, Path):
@@ -156,7 +158,7 @@ class Client:
         """One exchange: the body, or that it is known, or where to ask next."""
         conditions = known.conditions()
         headers = {"Accept": "image/*,*/*;q=0.5", **conditions}
-        with self._exchange("GET", target, what, headers) as answer:
+        with self._asked(target, what, headers) as answer:
             if answer.status in _REDIRECTS:
                 drain(answer)
                 return target.follow(httpx.Headers(answer.headers).get("Location"))
@@ -168,6 +170,25 @@ class Client:
             return receive(answer, target, what, self.limits.max_bytes)
 
     @contextmanager
+    def _asked(
+        self, target: Target, what: str, headers: Mapping[str, str]
+    ) -> Iterator[httpcore.Response]:
+        """An answer to a GET; asked for again, once, where a kept connection gave none.
+
+        The second request has a new connection and passes the gate for itself: the host may have
+        seen the first one.
+        """
+        with ExitStack() as stack:
+            try:
+                answer = stack.enter_context(self._exchange("GET", target, what, headers))
+            except Retry as error:
+                if not isinstance(error.__cause__, Unanswered):
+                    raise
+                again = self._exchange("GET", target, what, headers, fresh=True)
+                answer = stack.enter_context(again)
+            yield answer
+
+    @contextmanager
     def _exchange(
         self,
         method: str,
@@ -175,6 +196,8 @@ class Client:
         what: str,
         headers: Mapping[str, str],
         body: bytes = b"",
+        *,
+        fresh: bool = False,
     ) -> Iterator[httpcore.Response]:
         """From before the gate until after it: an answer whose body is read in the block."""
         limits = self.limits
@@ -193,6 +216,7 @@ class Client:
                     body,
                     connect_s=limits.connect_s,
                     read_s=limits.read_s,
+                    fresh=fresh,
                 )
             )
 
@@ -204,6 +228,6 @@ class Client:
         try:
             check_status(answer.status, retry_after, what)
         except Retry as error:
-            if answer.status in THROTTLING and error.after is not None:
+            if not error.counts:
                 self._gate.throttled(target.host, error.after)
             raise

@@ -8,9 +8,11 @@ from typing import Protocol
 
 
 class Gate(Protocol):
-    """Entered around each exchange with a host, each redirect's too, before any connection.
+    """Entered around each exchange with a host, before any connection.
 
-    Used by several threads at once.
+    Each redirect is an exchange, and so is a request that is sent again since a kept connection
+    broke; the first one has then left the gate as `Retry` with the code `connection`. Used by
+    several threads at once.
     """
 
     def __call__(self, host: str) -> AbstractContextManager[None]:
@@ -22,11 +24,10 @@ class Gate(Protocol):
         """
         ...
 
-    def throttled(self, host: str, after_s: float) -> None:
-        """Told, within the block, that the host wants no request for this many seconds.
+    def throttled(self, host: str, after_s: float | None) -> None:
+        """Told, within the block, that the host wants no request for so many seconds.
 
-        That is a Retry-After with status 429 or 503. A 429 without it only passes through the
-        block, as `Retry` with the code `http_429`.
+        That is what status 429 means, and 503 with a Retry-After. None: it didn't say how long.
         """
         ...
 
@@ -39,5 +40,5 @@ class OpenGate:
         """Nothing to wait for."""
         yield
 
-    def throttled(self, host: str, after_s: float) -> None:
+    def throttled(self, host: str, after_s: float | None) -> None:
         """Nobody to be told; the `Retry` says it."""

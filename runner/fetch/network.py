@@ -15,6 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from runner.fetch.kept import Kept
 from runner.fetch.policy import Policy
 from runner.fetch.resolve import Resolve, Resolver, Unresolvable, system_addresses
 from runner.fetch.urls import Target
@@ -34,29 +35,30 @@ _WRITTEN_AT_ONCE = 16_384
 
 _BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
+_NO_STATUS_LINE = "illegal status line"
+"""How h11 begins to complain of bytes that no answer begins with."""
+
+
+class Unanswered(httpcore.NetworkError):
+    """A kept connection broke with no byte of an answer: the host may have closed it before."""
+
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose waits and bytes are watched.
-
-    `heard` is whether anything was read since the last write. An answer that was there before
-    is no answer to it.
-    """
+    """A connection whose waits and bytes are watched."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self.heard = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         limits = current()
         with limits.names_deadline():
             data = self._stream.read(max_bytes, limits.wait(timeout))
         limits.arrived(len(data))
-        self.heard = True
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.heard = False
         limits = current()
+        limits.heard = False
         with limits.names_deadline():
             # a peer that takes a little at a time would renew the timeout of one long write
             for start in range(0, len(buffer), _WRITTEN_AT_ONCE):
@@ -100,7 +102,6 @@ class _Backend(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         limits = current()
-        limits.connected = True
         addresses = self._resolver.addresses(host, port, limits.wait(timeout))
         for address in addresses:
             self._policy.check(host, port, address)
@@ -124,12 +125,12 @@ def _trusted() -> ssl.SSLContext:
 
 
 class Network:
-    """A pool of connections, shared by threads, all made under one policy.
+    """Connections, shared by threads, all made under one policy.
 
     A connection stays with scheme, host and port, and so with the address that was checked when
-    it was made. `resolve` and `tls` replace the system's name service and the trusted
-    certificates. Failures arrive as httpcore's exceptions and those of `watch`, `resolve` and
-    `policy`.
+    it was made. `connections` is how many are kept idle, and how many names are looked up at
+    once. `resolve` and `tls` replace the system's name service and the trusted certificates.
+    Failures arrive as httpcore's exceptions and those of `watch`, `resolve` and `policy`.
     """
 
     def __init__(
@@ -140,17 +141,13 @@ class Network:
         resolve: Resolve = system_addresses,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls or _trusted(),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=IDLE_S,
-            network_backend=_Backend(policy, Resolver(resolve, connections)),
-        )
+        self._tls = tls or _trusted()
+        self._backend = _Backend(policy, Resolver(resolve, connections))
+        self._kept = Kept(connections)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._pool.close()
+        """Close idle connections, and each in use when it is done with."""
+        self._kept.close()
 
     @contextmanager
     def exchange(
@@ -162,10 +159,12 @@ class Network:
         *,
         connect_s: float,
         read_s: float,
+        fresh: bool = False,
     ) -> Iterator[httpcore.Response]:
-        """Send a request within a `watch`; the answer's body is still to be read in the block.
+        """Send a request once, in a `watch`; the answer's body is still to be read in the block.
 
-        Raises `UnicodeEncodeError` for a header that is not ASCII.
+        A `fresh` one gets a new connection. Raises `Unanswered`, and `UnicodeEncodeError` for a
+        header that is not ASCII.
         """
         length = {"Content-Length": str(len(body))} if method == "POST" else {}
         sent = {"Host": target.authority, **headers, **length}
@@ -184,30 +183,44 @@ class Network:
                     "connect": connect_s,
                     "read": read_s,
                     "write": read_s,
-                    "pool": current().wait(),
                 }
             },
         )
-        answer = self._answer(request, repeatable=method == "GET")
+        kept = None if fresh else self._kept.take(request.url.origin)
+        connection = kept or self._new(request.url.origin)
         try:
-            yield answer
-        finally:
-            answer.close()
-
-    def _answer(self, request: httpcore.Request, *, repeatable: bool) -> httpcore.Response:
-        """The beginning of an answer; from a new connection where a kept one turns out dead.
-
-        Ends, since each failure closes one kept connection and the watch limits the time.
-        """
-        limits = current()
-        while True:
-            limits.connected = False
-            limits.expect(MOST_HEAD_BYTES)
+            answer = _answer(connection, request, kept=kept is not None)
             try:
-                return _asked_for(self._pool.handle_request(request))
-            except _BROKEN:
-                if limits.connected or not repeatable:
-                    raise
+                yield answer
+            finally:
+                answer.close()
+        finally:
+            self._kept.give(connection)
+
+    def _new(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+        """A connection that will be made when it is used."""
+        return httpcore.HTTPConnection(
+            origin, self._tls, keepalive_expiry=IDLE_S, network_backend=self._backend
+        )
+
+
+def _answer(
+    connection: httpcore.HTTPConnection, request: httpcore.Request, *, kept: bool
+) -> httpcore.Response:
+    """The beginning of an answer.
+
+    Raises `Unanswered` for a kept connection that was not seen to be dead: the host closed it
+    while the request was under way, or the answer before left bytes over that nobody sees.
+    """
+    limits = current()
+    limits.expect(MOST_HEAD_BYTES)
+    try:
+        return _asked_for(connection.handle_request(request))
+    except _BROKEN as error:
+        answered = limits.heard and not str(error).startswith(_NO_STATUS_LINE)
+        if answered or not kept:
+            raise
+        raise Unanswered(str(error)) from error
 
 
 def _asked_for(answer: httpcore.Response) -> httpcore.Response:
@@ -216,8 +229,7 @@ def _asked_for(answer: httpcore.Response) -> httpcore.Response:
     A body longer than its stated length leaves such bytes in the connection's buffer. What a
     host can confuse in this way are its own answers only.
     """
-    stream = answer.extensions["network_stream"]
-    if isinstance(stream, _Stream) and not stream.heard:
+    if not current().heard:
         answer.close()
         raise httpcore.RemoteProtocolError("an answer came before its request")
     return answer

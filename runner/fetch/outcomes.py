@@ -19,9 +19,6 @@ from runner.fetch.watch import DeadlinePassed, Flooded
 LONGEST_RETRY_AFTER = 86_400.0
 """A server may ask for this many seconds of patience at most."""
 
-THROTTLING = (429, 503)
-"""Statuses whose Retry-After is a wish of the host, for all requests to it."""
-
 _QUOTED = re.compile(r"[\s:(]*(bytearray\()?b['\"].*")
 
 _REASONS = {

@@ -19,12 +19,12 @@ class Flooded(Exception):
 
 
 class Watch:
-    """One download's limits, and whether its latest request needed a new connection."""
+    """One download's limits, and whether a byte was `heard` since its latest request was sent."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._bytes = 0
-        self.connected = False
+        self.heard = False
 
     def wait(self, timeout: float | None = None) -> float:
         """How long the next wait may be: `timeout`, or what is left if less, in seconds.
@@ -42,6 +42,7 @@ class Watch:
 
     def arrived(self, size: int) -> None:
         """Count bytes from the network; raises `Flooded` where they are too many."""
+        self.heard = self.heard or size > 0
         self._bytes -= size
         if self._bytes < 0:
             raise Flooded

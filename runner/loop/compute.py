@@ -9,7 +9,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
-from runner.errors import NothingFound, Permanent, Retry, RowOutcome, Skip
+from runner.errors import Halt, NothingFound, Permanent, Retry, RowOutcome, Skip
 from runner.loop.model import Job, Outcome, Verdict, outcome, seconds
 
 NOT_NEEDED = Verdict("skipped", error_class="not_needed", message="the row no longer needs work")
@@ -22,12 +22,12 @@ def judge(compute: Compute, job: Job) -> Verdict:
     try:
         value = compute(job.input)
     except RowOutcome as ending:
-        return _ending(ending)
+        return replace(_ending(ending), figures=ending.figures)
     except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the thread
         name = type(error).__name__
         return Verdict("retry", error_class=name, message=f"{name}: {error}")
     if isinstance(value, Result):
-        verdict = _result(value.value, value.spend_usd)
+        verdict = replace(_result(value.value, value.spend_usd), figures=value.figures)
         if value.more and verdict.kind == "ok":
             return replace(verdict, kind="more", after=seconds(value.after))
         return verdict
@@ -45,6 +45,16 @@ def _ending(ending: RowOutcome) -> Verdict:
             error_class="nothing_found",
             message=message,
             spend_usd=spend,
+        )
+    if isinstance(ending, Halt):
+        return Verdict(
+            "retry",
+            error_class="halt",
+            message=message,
+            after=0.0,
+            counts=False,
+            spend_usd=spend,
+            halt=True,
         )
     if isinstance(ending, Retry):
         return Verdict(
@@ -102,6 +112,8 @@ class ComputePool:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.low_water = threads
         self._busy: set[tuple[int, int]] = set()
+        self.halted: str | None = None
+        """Why no row can be computed, in the words of the first that raised `Halt`."""
         self._threads = [
             threading.Thread(target=self._work, name=f"compute-{n}", daemon=True)
             for n in range(1, threads + 1)
@@ -146,5 +158,8 @@ class ComputePool:
             if self._jobs.qsize() <= self.low_water:
                 self._wake.set()
             result = attempt(self._compute, job)
+            if result.halt and self.halted is None:
+                self.halted = result.message
+                self._wake.set()
             self._busy.discard((job.id, job.attempt))
             self._deliver(result)

@@ -68,7 +68,8 @@ class Heartbeat:
                 beats += 1
                 if connection != self._session.reconnects:
                     connection, settled = self._session.reconnects, beats + SETTLE_BEATS
-                if beats % RESCUE_EVERY == 0 and beats >= settled:
+                # with the first beat, too: where processes die young, there may be no second
+                if beats % RESCUE_EVERY == 1 and beats >= settled:
                     self._rescue()
                 self._stop.wait(BEAT_S)
         except psycopg.Error as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+from runner.errors import Figure
 
 MESSAGE_LIMIT = 500
 """Characters of an error message that are kept."""
@@ -18,6 +21,11 @@ WAIT_LIMIT_S = 30 * 86_400.0
 """Longest wait before a retry that is believed, whatever a server's Retry-After says."""
 
 SPEND_LIMIT_USD = 1_000_000.0
+
+FIGURE_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,60}")
+FIGURE_LABEL = re.compile(r"([a-z][a-z0-9_]*:.*)?", re.DOTALL)
+FIGURE_LABEL_LIMIT = 300
+"""Characters; this and the length of a name are constraints of `backfill.run_figure`."""
 
 RESULT_LIMIT = 64 * 1024 * 1024
 """Characters of a result's JSON. PostgreSQL's own limit is 255 MiB for all elements of an array
@@ -46,6 +54,7 @@ class Outcome:
     error_class: str | None = None
     message: str | None = None
     spend_usd: float = 0.0
+    halt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +68,17 @@ class Verdict:
     after: float | None = None
     counts: bool = True
     spend_usd: float = 0.0
+    figures: tuple[Figure, ...] = ()
+    halt: bool = False
 
 
 def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
-    """The verdict as an outcome of this job; a result that is no JSON fails the job for good."""
+    """The verdict as an outcome of this job.
+
+    A result that is no JSON, or figures that can't be counted, fail the job for good.
+    """
+    if (wrong := wrong_with(verdict.figures)) is not None:
+        return _bad_result(job, wrong, milliseconds, verdict.spend_usd)
     words = plain(verdict.message, MESSAGE_LIMIT)
     kind = plain(verdict.error_class, CLASS_LIMIT)
     if verdict.kind in ("retry", "failed"):
@@ -82,6 +98,7 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
                 "counts": verdict.counts,
                 "ms": milliseconds,
                 "spend": verdict.spend_usd,
+                "figures": [_counted(figure) for figure in verdict.figures] or None,
             },
             allow_nan=False,
         )
@@ -92,7 +109,31 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
         size, most = (n // 2**20 for n in (len(payload), RESULT_LIMIT))
         why = f"the result is {size} MiB of JSON, over {most}"
         return _bad_result(job, why, milliseconds, verdict.spend_usd)
-    return Outcome(job, verdict.kind, payload, kind, words, money(verdict.spend_usd))
+    spend = money(verdict.spend_usd)
+    return Outcome(job, verdict.kind, payload, kind, words, spend, verdict.halt)
+
+
+def wrong_with(figures: Any) -> str | None:
+    """Why the first of these that is no `Figure` can't be counted; None: all of them can be."""
+    if not isinstance(figures, (tuple, list)):
+        return f"figures should be a tuple and are {type(figures).__name__}"
+    for figure in figures:
+        if not isinstance(figure, Figure):
+            return f"figures should be of type Figure and one is {type(figure).__name__}"
+        name, amount, label = cast("tuple[Any, Any, Any]", figure)
+        if not isinstance(name, str) or not FIGURE_NAME.fullmatch(name):
+            return f"a figure's name should have 1 to 60 characters, on one line, and is {name!r}"
+        number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+        if not number or not 0 <= amount < math.inf:
+            return f"the figure {name!r} should be a number from 0 on and is {amount!r}"
+        if not isinstance(label, str) or not FIGURE_LABEL.fullmatch(label):
+            return f"the figure {name!r} should be labelled kind:thing and is {label!r}"
+    return None
+
+
+def _counted(figure: Figure) -> dict[str, Any]:
+    """A figure for `backfill.finish`. Things are named by data, so a long name is cut."""
+    return {**figure._asdict(), "label": plain(figure.label, FIGURE_LABEL_LIMIT)}
 
 
 def seconds(value: object) -> float | None:

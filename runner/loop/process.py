@@ -20,6 +20,7 @@ from runner.loop.compute import ComputePool
 from runner.loop.finish import Finisher
 from runner.loop.flush import Flusher
 from runner.loop.heartbeat import Heartbeat
+from runner.loop.limits import Buckets
 from runner.loop.model import Job
 from runner.loop.rate import Rate
 
@@ -58,12 +59,14 @@ class Process:
         compute: Compute,
         limits: Limits,
         stop: threading.Event,
+        limiter: Buckets | None = None,
     ) -> None:
         self._conninfo = conninfo
         self._task = task
         self._run = run
         self._limits = limits
         self._stop = stop
+        self._limiter = limiter
         self._name = f"backfill {task.name} run {run}"
         self._wake = threading.Event()
         self._held: dict[int, Job] = {}
@@ -137,6 +140,8 @@ class Process:
                 mine = (other["run"], other["host"], other["pid"]) == (self._run, host, pid)
                 if mine and other["runner"] != runner:
                     self._session.call("leave", runner=other["runner"], reason="error")
+        if self._limiter is not None:
+            self._limiter.runner = runner
         return runner
 
     def _start_beating(self) -> Heartbeat:
@@ -169,6 +174,8 @@ class Process:
         self._pool.close()
         runner = self._claimer.runner
         deadline = time.monotonic() + self._limits.grace
+        if self._limiter is not None:
+            self._limiter.hurry(self._limits.grace)
         try:
             if self._trouble() is None:
                 self._session.call("release", runner=runner, keep=list(self._held))
@@ -197,7 +204,8 @@ class Process:
         self._session.close()
 
     def _trouble(self) -> Exception | None:
-        return self._flusher.fatal or self._beat.fatal
+        limiter = None if self._limiter is None else self._limiter.fatal
+        return self._flusher.fatal or self._beat.fatal or limiter
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -219,6 +227,8 @@ class Process:
         trouble = self._trouble()
         if trouble is not None:
             raise trouble
+        if self._pool.halted is not None:
+            raise BackfillError(self._pool.halted)
         if self._stop.is_set():
             return "interrupted"
         if self._limits.parent is not None and os.getppid() != self._limits.parent:
@@ -240,6 +250,8 @@ class Process:
         if self._alone or full or self._pool.unstarted > self._pool.low_water:
             if self._flusher.blocked:
                 self._beat.note = "waiting for rows that another session has locked"
+            elif self._limiter is not None:
+                self._beat.note = self._limiter.wait_reason
             self._rest(IDLE_POLL_S)
             return False
         return True
@@ -288,6 +300,8 @@ class Process:
             return self._without_ready(claim)
         elif claim.status == "limit":
             return self._without_work("limit")
+        elif claim.status == "budget":
+            return self._without_budget()
         elif claim.status == "paused":
             return self._while_paused(claim)
         elif claim.status == "cancelled":
@@ -339,6 +353,13 @@ class Process:
             self._rest(IDLE_POLL_S)
         else:
             return reason
+        return None
+
+    def _without_budget(self) -> str | None:
+        """Leave once nothing is held; what waits for another try is the next run's."""
+        if not self._held:
+            return "budget"
+        self._rest(IDLE_POLL_S)
         return None
 
     def _deserted_run(self) -> int | None:

@@ -58,7 +58,7 @@ class RunProgress(Protocol):
         ...
 
     def through(self) -> int:
-        """Rows that were finished otherwise than by failing."""
+        """Rows, and steps of rows, that were finished otherwise than by failing."""
         ...
 
 

@@ -94,6 +94,29 @@ def decode(
             del image  # its pixels have to be gone before their memory is handed on
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a picture's file says of itself: its format, and its size in pixels as stored."""
+
+    format: str
+    width: int
+    height: int
+
+
+def inspect(data: bytes | IO[bytes], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Inspected:
+    """Recognise a picture and read its header, without decoding a pixel.
+
+    Raises as `decode` does; `broken_picture` only where the header is.
+    """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    form, size = _recognise(file)
+    _check_whole(form, file, size)
+    with _codec_errors(form, size, max_pixels), form.open(file) as image:
+        width, height = image.size
+    _check_pixels(form, width, height, max_pixels)
+    return Inspected(form.name, width, height)
+
+
 def _picture(
     form: Format, image: ImageFile.ImageFile, reduced: Image.Image, full: tuple[int, int]
 ) -> Picture:

@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta, timezone
 EARLIEST_YEAR = 1900
 """Software writes year 1 or 1601 where its clock was never set."""
 
+LATEST_YEAR = 2200
+"""And 9999 for "never", which with an offset is a year that databases' drivers can't read."""
+
 _DATE = re.compile(r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.\d+)?")
 """`2023:04:05 10:11:12` by the standard; other separators are seen as well."""
 
@@ -54,7 +57,7 @@ def _parse(text: str) -> datetime | None:
         moment = datetime(*(int(part) for part in found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - EXIF has wall clock time
     except ValueError:
         return None
-    return moment if moment.year >= EARLIEST_YEAR else None
+    return moment if EARLIEST_YEAR <= moment.year <= LATEST_YEAR else None
 
 
 def _zone(text: str | None) -> timezone | None:

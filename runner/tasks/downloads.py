@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from runner.contract import Option, Settings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runner.contract import Limiter, NoLimits, Option, Settings
 from runner.fetch import Base, Client, Limits, Policy
 
-OPTIONS = (
+TURN_S = 10.0
+"""Seconds that a download waits for its turn at a host before its row is handed back."""
+
+_OPTIONS = (
     Option("base_url", "what relative URLs are relative to: an http(s) URL or a folder"),
     Option(
         "allow",
@@ -39,6 +45,22 @@ OPTIONS = (
 )
 
 
+def options(*, polite: bool = False) -> tuple[Option, ...]:
+    """The options, with whether downloads keep to the shared rates of hosts where none is given."""
+    return (
+        *_OPTIONS,
+        Option(
+            "polite",
+            "keep to the rate of each host that all processes share (backfill.rate_limits)",
+            kind=bool,
+            default=polite,
+        ),
+    )
+
+
+OPTIONS = options()
+
+
 def limits(settings: Settings) -> Limits:
     """What one exchange may cost."""
     return Limits(
@@ -51,7 +73,31 @@ def max_pixels(settings: Settings) -> int:
     return int(settings["max_megapixels"]) * 1_000_000
 
 
-def client(settings: Settings) -> Client:
+class HostGate:
+    """The downloader's gate: a host's rate and calls at a time, shared by all processes."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    @contextmanager
+    def __call__(self, host: str) -> Iterator[None]:
+        """Wait for a turn; raises `Retry`, not counted, where that takes long."""
+        name = f"host:{host}"
+        with self._limiter.acquire(name, timeout=TURN_S):
+            yield
+            self._limiter.succeeded(name)
+
+    def throttled(self, host: str, after_s: float | None) -> None:
+        """All wait, or go slower from now on."""
+        self._limiter.throttled(f"host:{host}", after_s)
+
+
+def client(settings: Settings, limiter: Limiter | None = None) -> Client:
     """A client for addresses that rows name; raises `UsageError` where a setting can't work."""
     base = Base.parse(settings["base_url"]) if settings["base_url"] else None
-    return Client(base=base, limits=limits(settings), policy=Policy.parse(settings["allow"] or ""))
+    return Client(
+        base=base,
+        limits=limits(settings),
+        policy=Policy.parse(settings["allow"] or ""),
+        gate=HostGate(limiter or NoLimits()) if settings["polite"] else None,
+    )

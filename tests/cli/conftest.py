@@ -22,6 +22,7 @@ from runner.database.files import sql_folder
 from runner.registry import find
 from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
+from tests.vehicle_images.vehicles_install import install as install_vehicle_images
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ def install(url: str) -> None:
 
 
 def install_everything(url: str) -> None:
-    """The application, payments, the engine and every built-in task."""
+    """The application, payments, vehicles, the engine and every built-in task."""
     install(url)
     install_image_signals(url)
+    install_vehicle_images(url)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_tasks_tells_known_from_installed(backfill: Backfill, application: Datab
     """`tasks` lists a task before it is installed and after, with its state."""
     backfill.use(application)
     rows = {row["task"]: row for row in backfill("tasks", "--json").json}
-    assert set(rows) == {"image_signals", "quality_score"}
+    assert set(rows) == {"image_signals", "quality_score", "vehicle_images"}
     assert {(row["state"], row["installed"]) for row in rows.values()} == {("available", None)}
     assert backfill("migrate", "quality_score").code == ExitCode.DONE
     rows = {row["task"]: row for row in backfill("tasks", "--json").json}
@@ -54,7 +54,7 @@ def test_tasks_shows_the_odd_ones(
     states = {row["task"]: row["state"] for row in on("tasks", "--json").json}
     assert states == {
         "quality_score": "outdated", "by_hand": "no code", "fails_at_import:x": "broken",
-        "image_signals": "available",
+        "image_signals": "available", "vehicle_images": "available",
     }  # fmt: skip
 
 

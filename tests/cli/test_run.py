@@ -211,7 +211,7 @@ def test_a_task_that_is_not_installed(sampled: SampleDatabase, sample_command: B
         (("--batch-size", "0"), "1<=x<=1000"),
         (("--delay", "30001"), "0<=x<=30000"),
         (("--workers", "0"), "1<=x<=256"),
-        (("--limit", "0"), "x>=1"),
+        (("--limit", "-1"), "x>=0"),
         (("--grace", "soon"), "write 90s, 10m or 1h30m"),
     ],
 )

@@ -16,6 +16,7 @@ from runner.registry import find
 from tests.docs.pages import Page, all_pages
 from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
+from tests.vehicle_images.vehicles_install import install as install_vehicle_images
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +63,7 @@ def spoken_of(
             connection.execute((sql_folder() / "demo" / "application.sql").read_bytes())
         migrate.upgrade(url, [find("quality_score")], {})
         install_image_signals(url)
+        install_vehicle_images(url)
         with psycopg.connect(url) as connection:
             for block in example.blocks:
                 if block.file is not None and block.file.endswith(".sql"):

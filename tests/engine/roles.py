@@ -12,14 +12,17 @@ from psycopg.conninfo import make_conninfo
 
 READER = {
     "roles", "known_task", "known_run", "native_type", "needs_again", "pending_sql",
-    "count_pending", "preview",
+    "count_pending", "preview", "pause_words", "faded",
+    "storing_tasks", "kept_objects",
 }  # fmt: skip
 RUNNER = READER | {
     "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",
     "rescue", "sweep_open", "enqueue", "discover", "claim", "outlook", "finish", "release",
+    "take_tokens", "throttled", "release_slots", "prune_rates", "reserve", "settle",
 }  # fmt: skip
 OPERATOR = READER | {
     "start", "create_run", "pause", "resume", "cancel", "retry", "rescue",
+    "set_rate", "lift_pause", "prune_rates",
 }  # fmt: skip
 
 MAY_CALL = {
@@ -33,6 +36,9 @@ STEERING = {
     "lease", "look_ahead",
 }  # fmt: skip
 """Columns of backfill.task that an operator may set."""
+
+RATES = {"per_second", "burst", "concurrency", "floor"}
+"""Columns of backfill.rate_limit that an operator may set."""
 
 _numbers = count(1)
 

@@ -13,11 +13,12 @@ import pytest
 from runner.database.session import Session
 from runner.loop.process import Limits, Process
 from tests import sample
-from tests.engine.roles import MAY_CALL, STEERING, login
+from tests.engine.roles import MAY_CALL, RATES, STEERING, login
 from tests.plugins.engine import Connection, Engine, outcome
 
 TABLES = (
     "task", "run", "runner", "job", "sweep", "tally", "runner_minute", "attempt_error", "event",
+    "rate_limit", "run_figure", "run_meter", "reservation",
 )  # fmt: skip
 REFUSED = psycopg.errors.InsufficientPrivilege
 
@@ -100,10 +101,10 @@ def test_a_role_may_read_all_and_write_nothing(engine: Engine, role: str) -> Non
         "   and has_column_privilege(%s, c.oid, a.attname, 'insert, update, references')",
         role,
     )
-    expected = STEERING if role == "backfill_operator" else set()
-    assert {(row["relation"], row["name"]) for row in columns} == {
-        ("backfill.task", name) for name in expected
-    }
+    steered = {("backfill.task", name) for name in STEERING}
+    steered |= {("backfill.rate_limit", name) for name in RATES}
+    expected = steered if role == "backfill_operator" else set()
+    assert {(row["relation"], row["name"]) for row in columns} == expected
 
 
 @pytest.mark.parametrize("role", MAY_CALL)

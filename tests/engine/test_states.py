@@ -21,9 +21,11 @@ IMPOSSIBLE_JOBS = [
     ("state = 'ok', finished_at = now(), run_after = now()", "job_waits_only_when_ready"),
     ("state = 'ok', finished_at = now(), solo = true", "job_solo_is_unfinished"),
     ("solo = true, run_after = now()", "job_solo_is_unfinished"),
+    ("suspects = 2", "job_suspects_are_orphans"),
+    ("solo = true, suspects = 0", "job_suspects_are_orphans"),
     ("attempt = -1", "job_counts_are_not_negative"),
     ("steps = -1", "job_comes_to_an_end"),
-    ("steps = 101", "job_comes_to_an_end"),
+    ("steps = 1001", "job_comes_to_an_end"),
     ("failures = -1", "job_counts_are_not_negative"),
     ("key = '2'", "job_is_unique"),
 ]
@@ -62,7 +64,29 @@ IMPOSSIBLE_TASKS = [
     ("paused_reason = 'why not'", "task_pause_reason_needs_a_pause"),
 ]
 
+IMPOSSIBLE_RATES = [
+    ("name = 'Not a name'", "rate_limit_name_says_what_for"),
+    ("per_second = 200000", "rate_limit_rate_in_range"),
+    ("burst = 0", "rate_limit_burst_in_range"),
+    ("concurrency = 0", "rate_limit_concurrency_in_range"),
+    ("floor = per_second + 1", "rate_limit_floor_is_below_its_rate"),
+    ("slowed_to = per_second + 1", "rate_limit_slows_between_floor_and_rate"),
+    ("blocked_until = now()", "rate_limit_pause_says_why"),
+    ("throttled = -1", "rate_limit_counts_are_not_negative"),
+    ("set_by = 'me', set_at = null", "rate_limit_setting_says_when"),
+]
+
+FIGURE = "insert into backfill.run_figure (runner_id, name, label, amount) values (1, {}, 1)"
+METER = "insert into backfill.run_meter (runner_id, meter, used) values (1, {})"
+RESERVATION = "insert into backfill.reservation values (gen_random_uuid(), 1, 'bytes', {})"
+
 IMPOSSIBLE_OTHERS = [
+    (FIGURE.format("repeat('x', 61), ''"), "run_figure_name_is_short"),
+    (FIGURE.format("'x', repeat('x', 301)"), "run_figure_label_is_short"),
+    (METER.format("'Bytes', 1"), "run_meter_name_is_a_word"),
+    (METER.format("'bytes', -1"), "run_meter_does_not_go_back"),
+    (METER.format("'bytes', 'NaN'"), "run_meter_does_not_go_back"),
+    (RESERVATION.format("0"), "reservation_is_of_something"),
     ("update backfill.runner set status = 'asleep', ended_at = now()", "runner_status_is_known"),
     ("update backfill.runner set status = 'lost'", "runner_gone_says_when"),
     ("update backfill.runner set ended_at = now()", "runner_gone_says_when"),
@@ -99,6 +123,13 @@ def test_a_task_is_never_out_of_its_ranges(engine: Engine) -> None:
         assert refused(engine, f"update backfill.task set {change}") == constraint, change
 
 
+def test_a_rate_is_never_out_of_its_ranges(engine: Engine) -> None:
+    """Each contradiction in a shared rate is refused by the constraint named after it."""
+    for change, constraint in IMPOSSIBLE_RATES:
+        statement = f"update backfill.rate_limit set {change} where name = 'rekognition'"
+        assert refused(engine, statement) == constraint, change
+
+
 def test_runners_and_sweeps_are_never_in_an_impossible_state(engine: Engine) -> None:
     """The same holds for the rest."""
     engine.at_work(1)
@@ -108,7 +139,9 @@ def test_runners_and_sweeps_are_never_in_an_impossible_state(engine: Engine) -> 
 
 def test_every_check_is_tried(engine: Engine) -> None:
     """No check constraint of the schema is left out of the cases above."""
-    cases = (IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_OTHERS)
+    cases = (
+        IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_RATES, IMPOSSIBLE_OTHERS,
+    )  # fmt: skip
     named = {constraint for case in cases for _, constraint in case}
     there = engine.column(
         "select conname::text from pg_constraint"

@@ -90,9 +90,9 @@ def test_a_failure_between_steps_repeats_its_own_step_only(engine: Engine) -> No
 
 
 def test_steps_come_to_an_end(engine: Engine) -> None:
-    """A computation that always wants more is refused its 101st step."""
+    """A computation that always wants more is refused its 1,001st step."""
     _, runner = engine.at_work(1)
-    engine.rows("update backfill.job set steps = 100")
+    engine.rows("update backfill.job set steps = 1000")
     (job,) = engine.claim(runner)["jobs"]
     with pytest.raises(errors.CheckViolation, match="job_comes_to_an_end"):
         engine.finish(runner, [step(job)])

@@ -45,7 +45,7 @@ def test_a_run_takes_over_what_waits_in_the_common_lane(engine: Engine) -> None:
     """
     run, runner = engine.at_work(6)
     jobs = engine.claim(runner, 2)["jobs"]
-    engine.finish(runner, [outcome(jobs[0], "retry")])
+    engine.finish(runner, [outcome(jobs[0], "retry", after=60)])
     other = engine.join(run)
     engine.claim(other, 1, after=jobs[-1]["id"])
     engine.silent(other, 100)

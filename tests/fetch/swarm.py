@@ -2,7 +2,9 @@
 
     python -m tests.fetch.swarm <URL> ...
 
-Prints JSON: `outcomes`, how often each, and `peak_mb`, the most memory that was resident.
+All names stand for 127.0.0.1. Prints JSON: `outcomes`, how often each; `peak_mb`, the most memory
+that was resident; `files`, how many more descriptors were open than before at most, and
+`files_left` after.
 """
 
 from __future__ import annotations
@@ -22,13 +24,18 @@ THREADS = 16
 ROUNDS = 8
 
 
-def ended(client: Client, url: str) -> str:
-    """How a download ended: `ok` or the error's code."""
+def ended(client: Client, url: str) -> tuple[str, int]:
+    """How a download ended (`ok` or the error's code), and how many files were open then."""
     try:
         with client.get(url):
-            return "ok"
+            return "ok", open_files()
     except (Permanent, Retry) as error:
-        return error.code
+        return error.code, open_files()
+
+
+def open_files() -> int:
+    """Descriptors of this process."""
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 def peak() -> int:
@@ -44,9 +51,19 @@ def peak() -> int:
 def main(urls: list[str]) -> None:
     """Each URL once a round, all of them at once."""
     limits = Limits(max_bytes=10_000_000, total_s=60.0)
-    with Client(limits=limits) as client, ThreadPoolExecutor(THREADS) as pool:
-        outcomes = Counter(pool.map(lambda url: ended(client, url), urls * ROUNDS))
-    print(json.dumps({"outcomes": outcomes, "peak_mb": round(peak() / 1e6)}))
+    before = open_files()
+    with (
+        Client(limits=limits, resolve=lambda *_: ["127.0.0.1"]) as client,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        ends = list(pool.map(lambda url: ended(client, url), urls * ROUNDS))
+    told = {
+        "outcomes": Counter(code for code, _ in ends),
+        "peak_mb": round(peak() / 1e6),
+        "files": max(files for _, files in ends) - before,
+        "files_left": open_files() - before,
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from runner.errors import Retry
-from runner.fetch import Client
+from runner.fetch import Client, network
 from tests.fetch.tools import fetched, outcome
 from tests.plugins.loopback import Behaviour, Exchange
 from tests.plugins.picture_host import PictureHost, body, redirect
@@ -67,6 +67,26 @@ def test_names_do_not_share_a_connection(host: CountingHost) -> None:
     assert sorted(host.connections.values()) == [1, 1, 2]
 
 
+def test_connection_used_longest_ago_makes_room(host: CountingHost) -> None:
+    """Where no more may be kept, it is the one whose host was not asked for longest that ends."""
+    host.add("/a.jpg", b"picture")
+    with Client(connections=2, resolve=lambda *_: ["127.0.0.1"]) as client:
+        for name in ("a", "b", "a", "c", "a", "b"):
+            fetched(client, f"http://{name}.example:{host.server_port}/a.jpg")
+    assert sorted(host.connections.values()) == [1, 1, 1, 3]
+
+
+def test_idle_connection_is_not_kept_for_ever(
+    host: CountingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was idle for too long isn't trusted with a request any more."""
+    monkeypatch.setattr(network, "IDLE_S", -1.0)
+    with Client() as client:
+        for _ in range(3):
+            fetched(client, host.add("/a.jpg", b"picture"))
+    assert list(host.connections.values()) == [1, 1, 1]
+
+
 def hangs_up_on_the_second(host: CountingHost) -> Behaviour:
     """Answers the first request of a connection and closes it at the second."""
 
@@ -96,7 +116,9 @@ def test_service_is_not_asked_twice(client: Client, host: CountingHost) -> None:
     assert [request.body for request in host.requests] == [b"1", b"2"]
 
 
-@pytest.mark.parametrize("left_over", [ANSWER % (6, b"poison"), b"garbage\r\n\r\n", b"x" * 200_000])
+@pytest.mark.parametrize(
+    "left_over", [ANSWER % (6, b"poison"), b"garbage\r\n\r\n", b"no line", b"x" * 200_000]
+)
 def test_left_over_bytes_are_no_answer(
     client: Client, host: CountingHost, left_over: bytes
 ) -> None:

@@ -12,8 +12,10 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +176,14 @@ BROKEN = [
 ]
 
 
+def swarm(urls: list[str]) -> dict[str, Any]:
+    """What `tests.fetch.swarm` tells of these URLs."""
+    command = [sys.executable, "-m", "tests.fetch.swarm", *urls]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 @contextmanager
 def slow_reader() -> Iterator[str]:
     """The address of a server that reads 4 MB a second, and never answers."""
@@ -274,11 +284,49 @@ def test_many_attacks_at_once_stay_within_memory(picture_host: PictureHost) -> N
         picture_host.add("/whole.jpg", bytes(9_000_000)),
         picture_host.add("/headers.jpg", without_end(OK + b"X: ", b"a")),
     ]
-    command = [sys.executable, "-m", "tests.fetch.swarm", *urls]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
-    told = json.loads(done.stdout)
+    told = swarm(urls)
     assert told["outcomes"] == {"too_large": 16, "ok": 8, "connection": 8}
     assert told["peak_mb"] < 200
+
+
+def test_many_hosts_at_once_stay_within_memory_and_files(picture_host: PictureHost) -> None:
+    """Of 80 hosts in turn 64 keep a connection, however much they leave in it."""
+
+    def too_long(exchange: Exchange) -> None:
+        exchange.wfile.write(OK + b"Content-Length: 1\r\n\r\n" + b"x" * 50_000)
+
+    picture_host.socket.listen(128)
+    picture_host.add("/a.jpg", too_long)
+    port = picture_host.server_port
+    told = swarm([f"http://h{number}.example:{port}/a.jpg" for number in range(80)])
+    assert told["outcomes"] == {"ok": 640}
+    assert told["peak_mb"] < 200
+    # each of 16 threads has one in use, and may have the folder open that it counts
+    assert 64 <= told["files"] <= 64 + 16 + 16
+    assert told["files_left"] == 0
+
+
+def test_slow_hosts_hold_nobody_up(picture_host: PictureHost) -> None:
+    """Though more hosts are slow than connections are kept, others answer at once."""
+    asked = threading.Semaphore(0)
+
+    def slow(exchange: Exchange) -> None:
+        asked.release()
+        exchange.stopping.wait()
+        exchange.hang_up()
+
+    picture_host.add("/slow.jpg", slow)
+    good = picture_host.add("/a.jpg", b"picture")
+    urls = [f"http://slow{n}.example:{picture_host.server_port}/slow.jpg" for n in range(5)]
+    with (
+        Client(connections=2, resolve=lambda *_: ["127.0.0.1"]) as client,
+        ThreadPoolExecutor(len(urls)) as pool,
+    ):
+        waiting = [pool.submit(outcome, client, url) for url in urls]
+        assert all(asked.acquire(timeout=8) for _ in urls)
+        assert [fetched(client, good) for _ in range(3)] == [b"picture"] * 3
+        assert not any(download.done() for download in waiting)
+        picture_host.stopping.set()
 
 
 def test_cookies_are_not_kept(client: Client, picture_host: PictureHost) -> None:

@@ -84,7 +84,7 @@ class Recorder:
             raise
         self.events.append(("left", host, len(self._host.requests)))
 
-    def throttled(self, host: str, after_s: float) -> None:
+    def throttled(self, host: str, after_s: float | None) -> None:
         """Note it."""
         self.events.append(("throttled", host, after_s))
 
@@ -110,7 +110,7 @@ def test_gate_is_entered_before_each_request(picture_host: PictureHost) -> None:
     [
         ("/busy.jpg", [("throttled", 7.0), ("failed", "http_429")]),
         ("/maintenance.jpg", [("throttled", 60.0), ("failed", "http_503")]),
-        ("/busy-for-how-long.jpg", [("failed", "http_429")]),
+        ("/busy-for-how-long.jpg", [("throttled", None), ("failed", "http_429")]),
         ("/error.jpg", [("failed", "http_500")]),
         ("/missing.jpg", [("failed", "http_404")]),
         ("/short.jpg", [("failed", "connection")]),
@@ -119,7 +119,7 @@ def test_gate_is_entered_before_each_request(picture_host: PictureHost) -> None:
 def test_gate_is_told_the_outcome(
     picture_host: PictureHost, path: str, events: list[tuple[object, ...]]
 ) -> None:
-    """A Retry-After is told as such, and every failure passes through the gate's block."""
+    """Throttling is told as such, however vague; every failure passes through the gate's block."""
     gate = Recorder(picture_host)
     with Client(gate=gate) as client:
         outcome(client, picture_host.url + path)

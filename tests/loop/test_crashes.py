@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 
+from runner.contract import Result, Row
+from runner.database.session import Session
+from runner.errors import Retry
 from runner.loop.supervisor import CRASHES, STARTS, Crashes
-from tests.plugins.processes import SampleDatabase, StartRun, proxied
+from tests.plugins.processes import SampleDatabase, StartRun, proxied, result_of
 
 UNRULY = "tests.loop.unruly:task"
 
@@ -82,6 +86,52 @@ def test_rows_reserved_for_a_run_that_died_are_done_by_the_next(
     assert second.ended() == 0
     sampled.assert_each_written_once()
     assert sampled.one("select exit_reason from backfill.run where id = 1") == "lost"
+
+
+@pytest.mark.slow
+def test_rows_of_a_killed_process_are_tried_together(
+    sampled: SampleDatabase, run_sample: StartRun, let_go: Callable[[], None]
+) -> None:
+    """What a killed process held is tried several rows at a time, and nobody is blamed."""
+    sampled.items(wait=8)
+    command = run_sample(sampled, "--workers", "2", "--threads", "4")
+    held = "select count(*) from backfill.job where state = 'running'"
+    command.until(lambda: len(sampled.live()) == 2 and sampled.one(held) == 8)
+    holder = """
+        select w.pid from backfill.job j join backfill.runner w on w.id = j.runner_id
+         group by w.pid order by count(*) desc limit 1"""
+    os.kill(sampled.one(holder), signal.SIGKILL)
+    together = """
+        select coalesce(max(n), 0) from (
+            select count(*) as n from backfill.job
+             where state = 'running' and solo group by runner_id) s"""
+    command.until(lambda: sampled.one(together) >= 2)
+    let_go()
+    assert command.ended() == 0, command.err
+    sampled.assert_each_written_once()
+    assert sampled.one("select max(failures) from backfill.job") == 0
+
+
+def test_a_step_of_a_row_counts_as_coming_through(sampled: SampleDatabase) -> None:
+    """A row with more to do comes through with each step, so that crashes between its steps don't
+    end a run; failures and retries are no progress.
+    """
+    sampled.items(ok=1, always_retry=1)
+    run = sampled.start()
+    left = 3
+    half = {"text": "half", "version": 1}
+
+    def compute(row: Row) -> Result:
+        nonlocal left
+        if row["behaviour"] == "always_retry":
+            raise Retry("never works", code="hopeless")
+        left -= 1
+        return Result(half, more=True) if left >= 0 else Result(result_of(row))
+
+    assert sampled.process(run, compute).work() == "done"
+    assert sampled.states() == {"ok": 1, "failed": 1}
+    with Session(sampled.url, name="test") as session:
+        assert session.one("run_through", run=run)["through"] == 3 + 1
 
 
 def test_crash_loops_end() -> None:

@@ -42,4 +42,4 @@ def _open(settings: Settings) -> Iterator[Compute]:
         yield compute
 
 
-task = replace(sample.task, open=_open)
+task = replace(sample.task, open=_open, open_limited=None)

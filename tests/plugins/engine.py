@@ -248,7 +248,8 @@ def install(url: str) -> None:
 
 # children first: nothing cascades while triggers are off
 TABLES = (
-    "attempt_error", "runner_minute", "job", "runner", "run", "sweep", "tally", "task", "event",
+    "attempt_error", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
+    "run", "sweep", "tally", "task", "event", "rate_limit",
 )  # fmt: skip
 
 CATALOGUE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Pacing, Settings, Task
+from runner.contract import Compute, Limiter, Pacing, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks.downloads import OPTIONS
 
@@ -13,11 +13,11 @@ VERSION = 1
 pictures of two generations are never compared."""
 
 
-def _open(settings: Settings) -> AbstractContextManager[Compute]:
+def _open(settings: Settings, limiter: Limiter | None = None) -> AbstractContextManager[Compute]:
     # Here and not above: listing the tasks should not wait for codecs and an HTTP client.
     from runner.tasks.image_signals.opening import open_task
 
-    return open_task(settings)
+    return open_task(settings, limiter)
 
 
 task = Task(
@@ -25,6 +25,7 @@ task = Task(
     version=VERSION,
     summary="Finds reused payment screenshots across the whole history, and what else they tell.",
     open=_open,
+    open_limited=_open,
     options=OPTIONS,
     pacing=Pacing(batch_size=5, batch_size_max=50, delay_ms=1000, delay_ms_max=30_000, threads=8),
     binding={

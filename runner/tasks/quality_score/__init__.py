@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Option, Pacing, Settings, Task
+from runner.contract import Compute, Limiter, Option, Pacing, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks import downloads
 from runner.tasks.quality_score.score import VERSION
@@ -38,11 +38,11 @@ OPTIONS = (
 )
 
 
-def _open(settings: Settings) -> AbstractContextManager[Compute]:
+def _open(settings: Settings, limiter: Limiter | None = None) -> AbstractContextManager[Compute]:
     # Here and not above: listing the tasks should not wait for codecs and an HTTP client.
     from runner.tasks.quality_score.opening import open_task
 
-    return open_task(settings)
+    return open_task(settings, limiter)
 
 
 def _price_usd(settings: Settings) -> float:
@@ -58,6 +58,7 @@ task = Task(
     version=VERSION,
     summary="Scores each image 0..100 by subject, position, resolution, exposure and clarity.",
     open=_open,
+    open_limited=_open,
     options=OPTIONS,
     pacing=Pacing(batch_size=10, batch_size_max=50, delay_ms=2000, delay_ms_max=30_000, threads=8),
     binding={

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runner.contract import Compute, Settings
+from runner.contract import Compute, Limiter, Settings
 from runner.errors import Permanent, UsageError
 from runner.fetch import Client
 from runner.fetch.urls import check
@@ -17,11 +17,11 @@ from runner.tasks.quality_score.http_detector import TOKEN_VARIABLE, HttpDetecto
 
 
 @contextmanager
-def open_task(settings: Settings) -> Iterator[Compute]:
+def open_task(settings: Settings, limiter: Limiter | None = None) -> Iterator[Compute]:
     """Set up the HTTP client and the detector; raises `UsageError` where a setting can't work."""
     # the detector is the operator's own service, and usually not public
     with (
-        downloads.client(settings) as client,
+        downloads.client(settings, limiter) as client,
         Client(limits=downloads.limits(settings)) as own,
     ):
         yield compute.Compute(
