@@ -53,10 +53,12 @@ class RowOutcome(Exception):
     """Base of what a computation raises to end one row other than with a result.
 
     `spend_usd` is for a computation that paid for a call before it came to this: US dollars.
-    `figures` count as those of a result do.
+    `figures` count as those of a result do. `received` is for a download that failed: bytes that
+    came all the same.
     """
 
     spend_usd: float = 0.0
+    received: int = 0
     figures: tuple[Figure, ...] = ()
 
 
@@ -97,8 +99,11 @@ class Retry(RowOutcome):
     """The attempt failed and another may succeed.
 
     `after` is seconds to wait at least (a server's Retry-After); without it the task's backoff
-    decides. With `counts=False` (throttling) the attempt is not held against the row.
+    decides. With `counts=False` (throttling) the attempt is not held against the row. `host` is
+    the one that has to be waited for, where that is known.
     """
+
+    host: str | None = None
 
     def __init__(
         self, message: str, *, code: str, after: float | None = None, counts: bool = True

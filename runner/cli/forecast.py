@@ -44,7 +44,7 @@ def forecast(conninfo: str, task: Task, options: RunOptions, settings: Settings)
             (speed,) = _read(connection, "throughput", {"task": task.name})
             (installed,) = _read(connection, "task", {"task": task.name})
         except psycopg.Error as error:
-            raise blame_where(options.where, error) from error
+            raise blame_where(options, error) from error
     found, exact = counted["pending"], counted["exact"]
     if options.limit is not None:
         found, exact = min(found, options.limit), exact or found > options.limit
@@ -58,12 +58,18 @@ def forecast(conninfo: str, task: Task, options: RunOptions, settings: Settings)
     )
 
 
-def blame_where(where: str | None, error: psycopg.Error) -> BackfillError:
+def blame_where(options: RunOptions, error: psycopg.Error) -> BackfillError:
     """The user's line for an error in what may be the user's own condition."""
     refused = isinstance(error, psycopg.errors.InsufficientPrivilege)
-    if where and not refused and (error.sqlstate or "")[:2] in ("42", "22", "25", "21"):
+    suspect = options.where and (error.sqlstate or "")[:2] in ("42", "22", "25", "21")
+    if suspect and not refused and options.where != options.typed_where:
         return UsageError(
-            f"--where {where!r} can't be used: {failures.first_line(error)}; "
+            f"the options can't be used together with this database: {failures.first_line(error)}; "
+            f"they stand for the condition {options.where!r}"
+        )
+    if suspect and not refused:
+        return UsageError(
+            f"--where {options.where!r} can't be used: {failures.first_line(error)}; "
             "it is a SQL condition on the columns of the needs view; functions and tables of your "
             "own need their schema's name"
         )

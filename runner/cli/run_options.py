@@ -33,6 +33,8 @@ class RunOptions:
     yes: bool
     json: bool
     child: int | None
+    typed_where: str | None = None
+    """What was given as --where, once `where` holds the task's own condition as well."""
 
 
 def common_options(task: Task) -> list[click.Parameter]:
@@ -162,7 +164,7 @@ def complete(task: Task, options: RunOptions, settings: Settings) -> RunOptions:
     parts = [part for part in (own, options.where) if part and part.strip()]
     # each in lines of its own: a condition may end in a comment
     where = parts[0] if len(parts) == 1 else " and ".join(f"({part}\n)" for part in parts)
-    return replace(options, limit=limit or None, where=where or None)
+    return replace(options, limit=limit or None, where=where or None, typed_where=options.where)
 
 
 def settings_of(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:

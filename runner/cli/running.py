@@ -80,7 +80,7 @@ def _anything(session: Session, task: Task, options: RunOptions) -> bool:
             "anything", task=task.name, where=options.where, retry_failed=options.resume
         )
     except psycopg.Error as error:
-        raise blame_where(options.where, error) from error
+        raise blame_where(options, error) from error
     return bool(found["anything"])
 
 
@@ -94,7 +94,7 @@ def _done_at_once(
     if options.json:
         click.echo(summary.as_json(found, []))
     else:
-        summary.show(found, [], [], later=0)
+        summary.show(found, [], [])
     return ExitCode.DONE
 
 
@@ -176,7 +176,7 @@ def _start(session: Session, task: Task, options: RunOptions, settings: Mapping[
             source="cli",
         )
     except psycopg.Error as error:
-        raise blame_where(options.where, error) from error
+        raise blame_where(options, error) from error
     run = int(row["run"])
     found = session.one("run", run=run)
     if found["found"] and not options.json:

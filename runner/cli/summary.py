@@ -77,13 +77,15 @@ def show(
     run: dict[str, Any],
     figures: list[dict[str, Any]],
     failed: list[dict[str, Any]],
-    later: int,
+    waiting: dict[str, Any] | None = None,
 ) -> None:
     """The summary for people: numbers, why it ended, what failed and what to type next.
 
-    `failed` are the first of the rows that failed for good, `later` the retries not waited for.
+    `failed` are the first of the rows that failed for good, `waiting` what there is of retries that
+    were not waited for: `later` rows, `first_in`, `why`.
     """
     task, reason = run["task"], run["exit_reason"]
+    later = waiting["later"] if waiting else 0
     if not run["processed"] and reason == "done" and not later:
         click.echo(f"{task}: nothing to do")
         return
@@ -94,9 +96,12 @@ def show(
         click.echo()
         table(rows, columns)
     _show_failures(run, failed)
-    if later and reason == "done":
-        again = "are due for another try later, after the first failed"
-        click.echo(f"{count(later, 'row')} {again}; the next run takes them up")
+    if waiting and later and reason == "done":
+        why = f" ({human(redact(waiting['why']))})" if waiting["why"] else ""
+        click.echo(
+            f"{count(later, 'row')} to be tried again later, the first in "
+            f"{duration(waiting['first_in'])}{why}; a run from then on takes them up"
+        )
     if run["status"] != "ended":
         others = count(run["processes"], "other process", "other processes")
         click.echo(f"the run goes on in {others}; see: backfill status {task}")

@@ -109,7 +109,7 @@ class Work:
             failed = session.call(
                 "run_failures", run=self.run, task=self.task.name, limit=summary.SHOWN_FAILURES
             )
-            later = session.one("later", run=self.run)["later"]
-            summary.show(run, figures, failed, later)
+            waiting = session.one("later", run=self.run)
+            summary.show(run, figures, failed, waiting)
         sys.stdout.flush()
         return summary.exit_code(run)

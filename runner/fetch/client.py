@@ -14,7 +14,7 @@ import httpcore
 import httpx
 
 from runner import __version__
-from runner.errors import Permanent, Retry
+from runner.errors import Permanent, Retry, RowOutcome
 from runner.fetch.answers import drain, receive
 from runner.fetch.download import Download, NotModified, Validators
 from runner.fetch.gate import Gate, OpenGate
@@ -24,7 +24,7 @@ from runner.fetch.outcomes import check_status, network_outcomes
 from runner.fetch.policy import ANYWHERE, Policy
 from runner.fetch.resolve import Resolve, system_addresses
 from runner.fetch.urls import Base, Target, is_relative, redact
-from runner.fetch.watch import current, watch
+from runner.fetch.watch import Watch, current, watch
 
 USER_AGENT = f"pgbackfill/{__version__}"
 MOST_REDIRECTS = 3
@@ -42,6 +42,16 @@ class Limits:
     total_s: float = 30.0
     connect_s: float = 5.0
     read_s: float = 10.0
+
+
+@contextmanager
+def _metered(meter: Watch) -> Iterator[None]:
+    """Let a failure within the block say how many bytes came before it."""
+    try:
+        yield
+    except RowOutcome as error:
+        error.received = meter.received
+        raise
 
 
 class Client:
@@ -106,7 +116,8 @@ class Client:
         Raises `Permanent` (`bad_url`, `address_refused`, `no_base_url`, `http_404`, `too_large`,
         `empty`, ...) or `Retry` (`http_503`, `timeout`, `dns`, `connection`, ...). A Retry-After
         is in `Retry.after`; `http_429`, and `http_503` with it, don't count. A host sees each
-        request once, and once more where a kept connection broke with no byte of an answer.
+        request once, and once more where a kept connection broke with no byte of an answer. What is
+        raised says in `received` how many bytes came.
         """
         target = self._target(url)
         if isinstance(target, Path):
@@ -114,7 +125,7 @@ class Client:
         known = Validators(etag, last_modified)
         seen = [target]
         what = target.shown
-        with watch(self.limits.total_s):
+        with watch(self.limits.total_s) as meter, _metered(meter):
             while len(seen) <= MOST_REDIRECTS + 1:
                 found = self._hop(seen[-1], known, what)
                 if not isinstance(found, Target):

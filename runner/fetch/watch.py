@@ -19,11 +19,15 @@ class Flooded(Exception):
 
 
 class Watch:
-    """One download's limits, and whether a byte was `heard` since its latest request was sent."""
+    """One download's limits, and whether a byte was `heard` since its latest request was sent.
+
+    `received` are the bytes from the network so far.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._bytes = 0
+        self.received = 0
         self.heard = False
 
     def wait(self, timeout: float | None = None) -> float:
@@ -43,6 +47,7 @@ class Watch:
     def arrived(self, size: int) -> None:
         """Count bytes from the network; raises `Flooded` where they are too many."""
         self.heard = self.heard or size > 0
+        self.received += size
         self._bytes -= size
         if self._bytes < 0:
             raise Flooded

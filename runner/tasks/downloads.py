@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from runner.contract import Limiter, NoLimits, Option, Settings
-from runner.fetch import Base, Client, Limits, Policy
+from runner.errors import Retry
+
+if TYPE_CHECKING:
+    from runner.fetch import Client, Limits
 
 TURN_S = 10.0
 """Seconds that a download waits for its turn at a host before its row is handed back."""
@@ -63,6 +67,8 @@ OPTIONS = options()
 
 def limits(settings: Settings) -> Limits:
     """What one exchange may cost."""
+    from runner.fetch import Limits
+
     return Limits(
         max_bytes=settings["max_megabytes"] * 1_000_000, total_s=settings["download_timeout"]
     )
@@ -83,9 +89,14 @@ class HostGate:
     def __call__(self, host: str) -> Iterator[None]:
         """Wait for a turn; raises `Retry`, not counted, where that takes long."""
         name = f"host:{host}"
-        with self._limiter.acquire(name, timeout=TURN_S):
-            yield
-            self._limiter.succeeded(name)
+        try:
+            with self._limiter.acquire(name, timeout=TURN_S):
+                yield
+                self._limiter.succeeded(name)
+        except Retry as error:
+            # after a redirect it is not the host of the URL that was asked for
+            error.host = host
+            raise
 
     def throttled(self, host: str, after_s: float | None) -> None:
         """All wait, or go slower from now on."""
@@ -94,6 +105,9 @@ class HostGate:
 
 def client(settings: Settings, limiter: Limiter | None = None) -> Client:
     """A client for addresses that rows name; raises `UsageError` where a setting can't work."""
+    # Here and not above: listing the tasks should not wait for an HTTP client.
+    from runner.fetch import Base, Client, Policy
+
     base = Base.parse(settings["base_url"]) if settings["base_url"] else None
     return Client(
         base=base,

@@ -53,7 +53,7 @@ class Plan:
     kill_every: float = 1.0
     most_kills: int | None = None
     timeout: float = 3.0
-    attempts: int = 12
+    attempts: int = 100
     seed: int = 1
 
     def fleet(self, host: Host) -> list[Vehicle]:
@@ -143,7 +143,7 @@ def tell(name: str, outcome: Outcome, plan: Plan) -> None:
     )
     if peaks:
         print(
-            f"  memory: {len(peaks)} processes, peak {peaks[-1] / 1e6:.0f} MB, "
+            f"  memory: {len(peaks)} process ids, peak {peaks[-1] / 1e6:.0f} MB, "
             f"median {peaks[len(peaks) // 2] / 1e6:.0f} MB"
         )
     states = Counter(row["state"] for row in end.parts["URLs"].values())

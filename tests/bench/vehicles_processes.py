@@ -98,7 +98,8 @@ def _measure(pids: Sequence[int], peaks: dict[int, int]) -> None:
         except OSError:
             continue  # it ended just now, or the system doesn't tell
         for kilobytes in _PEAK.findall(status):
-            peaks[pid] = int(kilobytes) * 1024
+            # a number may come round again
+            peaks[pid] = max(peaks.get(pid, 0), int(kilobytes) * 1024)
 
 
 def _kill_one(connection: psycopg.Connection[Any], parent: int, chance: Random) -> int:

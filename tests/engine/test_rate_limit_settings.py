@@ -37,6 +37,14 @@ def test_a_limit_comes_into_being_at_its_first_use(engine: Engine) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["host:A.test", "host:a.test:8080", "host:https://a.test/"])
+def test_a_host_that_nobody_is_called_is_refused(engine: Engine, name: str) -> None:
+    """A limit that would never hold is no limit: hosts go by their plain names."""
+    with pytest.raises(errors.DatabaseError, match="no host will ever be called") as caught:
+        set_rate(engine, name, 1)
+    assert caught.value.sqlstate == "BF006"
+
+
 def test_idle_limits_are_pruned(engine: Engine) -> None:
     """What nobody used for a day and nobody set goes; a pause, a setting and a kind stay."""
     kind = f"k{uuid4().hex[:8]}"

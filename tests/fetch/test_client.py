@@ -84,6 +84,12 @@ def test_bad_answer_has_an_outcome(
     assert time.monotonic() - began < 3
 
 
+def test_what_is_thrown_away_is_counted(client: Client, picture_host: PictureHost) -> None:
+    """A download that came to nothing says how many bytes it took from the network."""
+    assert outcome(client, picture_host.url + "/endless.jpg").received > 1_000_000
+    assert outcome(client, "http://no-such-host.invalid/a.jpg").received == 0
+
+
 def test_redirects_are_followed(client: Client, picture_host: PictureHost) -> None:
     """Three redirects, relative or absolute, lead to the picture."""
     picture_host.add("/end.jpg", b"there")

@@ -317,7 +317,7 @@ def test_budget_and_figures_hold_whatever_is_killed(
         first.until(partial(_past, sampled, share))
         os.kill(first.children()[0], signal.SIGKILL)
     assert first.ended() == 0, first.err
-    assert sampled.one("select count(*) from backfill.runner where status = 'lost'") >= 2
+    assert sampled.one("select count(*) from backfill.runner where status = 'lost'") >= 1
     assert first.json["exit_reason"] == "budget"
     assert used(sampled) == 500 * SPENT
     assert first.json["figures"] == {"bytes": first.json["ok"] * SPENT}

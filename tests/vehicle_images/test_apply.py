@@ -27,8 +27,16 @@ def test_a_vehicle_that_names_something_is_found(vehicles: Vehicles, urls: objec
     key = vehicles.add(urls)
     row = vehicles.needs(key)
     assert row is not None
-    assert (row["image_urls"], row["outcomes"]) == (urls, None)
-    assert row["retry_policy"] == {"backoff_base": 2, "backoff_max": 600}
+    listed = urls if isinstance(urls, list) else [urls]
+    assert (row["image_urls"], row["outcomes"]) == (listed, None)
+    assert row["retry_policy"] == {"backoff_base": 1, "backoff_max": 4}
+
+
+def test_of_an_endless_list_the_beginning_is_handed_out(vehicles: Vehicles) -> None:
+    """A list of millions is nobody's; each step would carry it to and fro."""
+    row = vehicles.needs(vehicles.add([given(place) for place in range(1_500)]))
+    assert row is not None
+    assert row["image_urls"] == [given(place) for place in range(1_000)]
 
 
 @pytest.mark.parametrize("urls", [None, [], {}, {"url": "x"}, "", 7, True])

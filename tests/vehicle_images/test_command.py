@@ -46,9 +46,11 @@ def test_a_run_from_beginning_to_end(
     )  # fmt: skip
     assert (own_vehicles.primary(part) or "").startswith("https://cdn.test/")
     assert own_vehicles.marks(nothing)["error"] == "1 of 1 URLs: 1 http_410"
-    assert own_vehicles.marks(refused) == {
-        "error": "no picture could be had: 1 of 1 URLs: 1 address_refused"
-    }
+    why = own_vehicles.marks(refused)["error"]
+    assert why.startswith(
+        "no picture could be had: 1 of 1 URLs: 1 address_refused; such as http://"
+    )
+    assert why.endswith("10.0.0.1 is private (RFC 1918); allow addresses of your own with --allow")
     assert own_vehicles.marks(odd) == {}
     assert own_vehicles.checks() == []
     rows = [re.split(r"\s{2,}", line.strip()) for line in ended.out.splitlines()]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from runner.errors import NothingFound, Permanent, Retry, Skip
+from runner.contract import NoLimits
+from runner.errors import Halt, NothingFound, Permanent, Retry, Skip
 from runner.pictures import inspect
 from runner.tasks.vehicle_images import steps as steps_module
-from tests.plugins.picture_host import body
+from tests.plugins.picture_host import body, redirect
 from tests.vehicle_images.vehicles import jpeg
 from tests.vehicle_images.world import ATTEMPTS, Vehicle, World, finished, labelled, step
 
@@ -105,7 +108,9 @@ def test_what_the_options_refuse_fails_and_is_told_first(world: World, path: str
     assert (result.more, result.value["done"]) == (True, False)
     with pytest.raises(Permanent, match="no picture could be had: 2 of 2 URLs") as caught:
         compute(vehicle.row())
-    assert caught.value.code in ("address_refused", "no_base_url", "http_404")
+    assert caught.value.code in ("address_refused", "no_base_url")
+    hint = "--allow" if caught.value.code == "address_refused" else "--base-url"
+    assert hint in str(caught.value)
 
 
 # --- trying again ---------------------------------------------------------------------------------
@@ -233,6 +238,68 @@ def test_no_vehicle_takes_too_many_steps(
     assert vehicle.states() == ["failed"] * number
     assert taken <= ATTEMPTS * 20 + 20
     assert now < 600
+
+
+def test_a_host_behind_a_redirect_holds_up_nobody_else(world: World) -> None:
+    """What leads to a throttled host waits by itself; the host that sent it there is asked on."""
+
+    class Busy(NoLimits):
+        def acquire(
+            self, name: str, tokens: int = 1, *, timeout: float | None = None
+        ) -> AbstractContextManager[None]:
+            if name == "host:b.test":
+                raise Retry("b.test asked for a pause", code="rate_limit", after=3600, counts=False)
+            return super().acquire(name, tokens, timeout=timeout)
+
+    world.limiter = Busy()
+    world.host.add("/to-b.jpg", redirect(world.url("/1.jpg", "b.test")))
+    vehicle = Vehicle([world.url("/to-b.jpg"), world.serve(2), world.serve(3)])
+    result = step(vehicle, world.steps())
+    assert vehicle.states() == ["pending", "stored", "stored"]
+    assert (result.more, result.after, vehicle.outcomes[0]["attempts"]) == (True, 3600, 0)
+    with pytest.raises(Retry, match="pause"):
+        world.steps()(vehicle.row())
+    assert world.asked("/to-b.jpg") == 1
+
+
+def test_a_host_that_refuses_for_ever_is_left_to_later_runs(world: World) -> None:
+    """Each 429 makes the next wait longer, no attempt is counted, and other hosts go on."""
+    world.host.add("/busy.jpg", body(b"", 429))
+    vehicle = Vehicle([world.url("/busy.jpg"), world.serve(1, host="b.test")])
+    waits = []
+    for _ in range(9):
+        result = step(vehicle, world.steps())
+        assert result.more
+        waits.append(float(result.after or 0))
+        vehicle.due()
+    assert vehicle.states() == ["pending", "stored"]
+    assert vehicle.outcomes[0]["attempts"] == 0
+    assert waits[0] <= 2
+    assert waits[-1] >= 256  # longer than a run waits for anything: 300 s at the tenth
+
+
+def test_what_failed_before_comes_last(world: World) -> None:
+    """A slow URL is not waited for anew before the others had their turn."""
+    vehicle = Vehicle([world.url("/error.jpg"), world.serve(1)])
+    step(vehicle, world.steps())
+    vehicle.due()
+    vehicle.urls = [world.url("/error.jpg"), world.serve(1), world.serve(2)]
+    step(vehicle, world.steps())
+    asked = [request.target for request in world.host.requests]
+    assert asked[-2:] == ["/2.jpg", "/error.jpg"]
+
+
+def test_no_room_for_temporary_files_stops_the_process(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with this machine is not held against URLs."""
+
+    def full(file: Any, **options: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("runner.tasks.vehicle_images.pictures.inspect", full)
+    with pytest.raises(Halt, match="No space left"):
+        world.steps()(Vehicle([world.serve(1)]).row())
 
 
 def test_an_unforeseen_failure_is_one_urls_attempt(

@@ -24,3 +24,5 @@ def install(url: str) -> None:
         connection.execute(TABLES.encode())
     known = [find("quality_score"), find("image_signals")]
     migrate.upgrade(url, [find("vehicle_images")], {}, known=known)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("update backfill.task set backoff_base = '1 s', backoff_max = '4 s'")

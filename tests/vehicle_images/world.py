@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from runner.contract import NoLimits, Result
 from runner.errors import Figure
 from runner.fetch import Client, Limits, Policy
 from runner.storage import open_storage
+from runner.tasks.downloads import HostGate
 from runner.tasks.vehicle_images.pictures import Source
 from runner.tasks.vehicle_images.steps import Steps
 from tests.plugins.picture_host import PictureHost
@@ -46,7 +47,7 @@ class Vehicle:
         for told in given["outcomes"]:
             place = told["position"]
             if "state" in told:
-                kept[place] = {**UNSET, **told, "wait": told.get("after", 0)}
+                kept[place] = {**UNSET, "refusals": 0, **told, "wait": told.get("after", 0)}
             else:
                 kept[place] = self.outcomes[place]
                 assert kept[place]["url"] == told["url"]
@@ -67,22 +68,37 @@ class Vehicle:
         return [self.outcomes[place]["error_class"] for place in sorted(self.outcomes)]
 
 
+class CurrentGate:
+    """The gate of whatever limiter the world has at that moment."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, host: str) -> AbstractContextManager[None]:
+        return HostGate(self._world.limiter)(host)
+
+    def throttled(self, host: str, after_s: float | None) -> None:
+        """Passed on."""
+        HostGate(self._world.limiter).throttled(host, after_s)
+
+
 class World:
     """One host that has three names, a folder as storage, and steps that use them."""
 
     def __init__(self, host: PictureHost, folder: Path, stack: ExitStack) -> None:
         self.host = host
         self.folder = folder
+        self.limiter: NoLimits = NoLimits()
         allow = ",".join(f"{name}:{host.server_port}" for name in HOSTS)
         self.client = stack.enter_context(
             Client(
                 policy=Policy.parse(allow),
                 limits=Limits(max_bytes=1_000_000, total_s=2.0, connect_s=1.0, read_s=1.0),
                 resolve=self._resolve,
+                gate=CurrentGate(self),
             )
         )
         self.storage = stack.enter_context(open_storage(str(folder)))
-        self.limiter: NoLimits = NoLimits()
 
     def _resolve(self, name: str, port: int) -> Sequence[str]:
         if name not in HOSTS:

@@ -40,7 +40,7 @@ OPTIONS = (
         "url_attempts",
         "times that a URL is tried whose host fails",
         kind=int,
-        default=3,
+        default=4,
         minimum=1,
         maximum=20,
     ),

@@ -10,7 +10,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from runner.contract import Limiter
-from runner.errors import Halt, Permanent, Retry
+from runner.errors import Halt, Permanent, Retry, RowOutcome
 from runner.fetch import Client, Download
 from runner.pictures import inspect
 from runner.pictures.exif import Exif, read
@@ -103,12 +103,15 @@ class Source:
             with self.client.get(url) as download:
                 yield download
             return
-        with (
-            self.limiter.budget("bytes", self.expected, at_least=1) as spending,
-            self.client.get(url) as download,
-        ):
-            spending.used = download.size
-            yield download
+        with self.limiter.budget("bytes", self.expected, at_least=1) as spending:
+            try:
+                with self.client.get(url) as download:
+                    spending.used = download.size
+                    yield download
+            except RowOutcome as error:
+                # what is thrown away was downloaded as well
+                spending.used = max(spending.used, error.received)
+                raise
 
     def _put(self, file: IO[bytes], digest: str, size: int, mime: str, suffix: str) -> Stored:
         try:

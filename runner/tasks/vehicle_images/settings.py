@@ -48,7 +48,7 @@ def public_base(text: str) -> str:
     text = text.strip()
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
     except ValueError:
         usable = False
     if not usable or "?" in text or "#" in text:

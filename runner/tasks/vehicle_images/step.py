@@ -20,6 +20,8 @@ NOT_ALLOWED = ("address_refused", "no_base_url")
 """Reasons that may be those of the options and not of the URL: a vehicle without any picture fails
 by them and is not marked as done."""
 
+HINTS = {"address_refused": "; allow addresses of your own with --allow"}
+
 EVERYWHERE = ("budget", "storage_")
 """How codes of what holds up every URL begin; the others hold up those of a host."""
 
@@ -49,19 +51,21 @@ class Step:
     """The same of URLs that could not be tried, which doesn't count as an attempt."""
     held: dict[str, Retry] = field(default_factory=dict)
     """By host why that was, or at `""` why none can be."""
-    waited_for: str = ""
+    waited_for: Retry | None = None
     """Why the last attempt at a URL failed whose wait isn't over."""
     states: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     hashes: set[str] = field(default_factory=set)
+    examples: dict[str, str] = field(default_factory=dict)
+    """By class of error the words of one URL."""
 
     # --- what became of a URL -----------------------------------------------------------------
 
     def keep(self, known: Known) -> None:
         """The outcome of an earlier step, as it is."""
         self.unchanged.append({"position": known["position"], "url": known["url"]})
-        self._count(known["state"], known["error_class"], known["file_hash"])
+        self._count(known)
 
     def leave_out(self, entry: LeftOut, before: Known | None) -> None:
         """It is not asked for; what is stored stays known, though fewer are wanted now."""
@@ -75,7 +79,7 @@ class Step:
         """An earlier attempt failed, and the next one has its time."""
         self.keep(known)
         self.waits.append(float(known["wait"]))
-        self.waited_for = str(known["error_class"])
+        self.waited_for = Retry(str(known["error_message"]), code=str(known["error_class"]))
 
     def not_yet(self, url: Chosen, before: Known | None) -> None:
         """It is to be tried in a later step; this one doesn't count."""
@@ -86,10 +90,22 @@ class Step:
 
     def hold(self, url: Chosen, before: Known | None, error: Retry) -> None:
         """It could not be tried, and others for the same reason can't be either."""
-        everywhere = error.code.startswith(EVERYWHERE)
-        self.held["" if everywhere else host_of(url.url) or NO_HOST] = error
-        self.held_waits.append(self._backoff(1) if error.after is None else error.after)
-        self.not_yet(url, before)
+        asked = host_of(url.url) or NO_HOST
+        host = "" if error.code.startswith(EVERYWHERE) else error.host or asked
+        refusals = 0 if before is None else int(before["refusals"])
+        refused = error.code == "http_429"
+        # refused again and again, it waits for longer than a run does
+        wait = self._backoff(refusals + 1) if refusals or error.after is None else 0.0
+        wait = max(wait, error.after or 0.0)
+        self.held[host] = error
+        self.held_waits.append(wait)
+        if host in ("", asked) and not refused:
+            self.not_yet(url, before)
+            return
+        # where it leads to another host, the next step would learn of it only by asking again
+        attempts = 0 if before is None else int(before["attempts"])
+        told = {"refusals": refusals + refused, "after": wait, **_why(error)}
+        self._put_tried(url, "pending", attempts, **told)
 
     def is_held(self, url: Chosen) -> bool:
         """Whether something that held up another URL holds up this one."""
@@ -131,16 +147,18 @@ class Step:
     def _put(self, position: int, url: str, state: str, **more: Any) -> None:
         row = {"position": position, "url": url, "state": state, "attempts": 0, **more}
         self.changed.append(row)
-        self._count(state, more.get("error_class"), more.get("file_hash"))
+        self._count(row)
 
-    def _count(self, state: str, reason: str | None, file_hash: str | None) -> None:
+    def _count(self, outcome: Known) -> None:
+        state, reason = outcome["state"], outcome.get("error_class")
         self.states[state] += 1
         if reason and state == "left_out":
             self.left_out[reason] += 1
         elif reason and state != "pending":
             self.failures[reason] += 1
-        if file_hash:
-            self.hashes.add(file_hash)
+            self.examples.setdefault(reason, str(outcome.get("error_message")))
+        if outcome.get("file_hash"):
+            self.hashes.add(outcome["file_hash"])
 
     def _figure(self, name: str, url: Chosen) -> None:
         self.figures.append(Figure(name, 1, _label(url)))
@@ -174,14 +192,18 @@ class Step:
         if self.changed:
             # committed first: a row that fails leaves nothing but its error
             return Result({**value, "done": False}, more=True, figures=figures)
-        most = max(sorted(self.failures), key=lambda reason: self.failures[reason])
-        raise Permanent(f"no picture could be had: {error}", code=most)
+        by_number = sorted(self.failures, key=lambda reason: -self.failures[reason])
+        # first what the options can change
+        most = next((reason for reason in NOT_ALLOWED if self.failures[reason]), by_number[0])
+        hint = HINTS.get(most, "")
+        message = f"no picture could be had: {error}; such as {self.examples[most]}{hint}"
+        raise Permanent(message, code=most)
 
     def _later(self, value: dict[str, Any], after: float) -> Result:
         if self.changed:
             return Result(value, more=True, after=after, figures=tuple(self.figures))
-        why = f"its URLs are to be tried again later: {self.waited_for}"
-        held_up = next(iter(self.held.values()), Retry(why, code=self.waited_for))
+        held_up = next(iter(self.held.values()), self.waited_for)
+        assert held_up is not None  # noqa: S101 - nothing changed, so it is all that there is
         raise Retry(str(held_up), code=held_up.code, after=after, counts=False)
 
     def _error(self) -> str | None:

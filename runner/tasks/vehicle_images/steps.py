@@ -6,6 +6,7 @@ downloads. A URL that fails is tried again in a later step; the vehicle is done 
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ STEP_S = 1.0
 STEPS_A_LIST = 20
 """A step ends after `STEP_S` seconds, but not before it has tried this share of the vehicle's URLs,
 and none begins before so many are due: the engine allows 1000 steps a row."""
+
+OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 Outcomes = Mapping[tuple[int, str], Known]
 """What is known from earlier steps, by place and URL."""
@@ -58,7 +61,9 @@ class Steps:
     def _try(self, step: Step, chosen: list[Chosen], known: Outcomes, at_least: int) -> None:
         ends = time.monotonic() + STEP_S
         tried = 0
-        for url in chosen:
+        # those that failed before come last, since they may take all the time there is
+        failed = {place for place, outcome in known.items() if outcome["attempts"]}
+        for url in sorted(chosen, key=lambda url: (url.position, url.given) in failed):
             before = known.get((url.position, url.given))
             if before is not None and _settled(before):
                 step.keep(before)
@@ -87,12 +92,19 @@ class Steps:
                 step.hold(url, before, error)
                 return False
             step.failed(url, attempts + 1, error, most)
-        except Exception as error:  # noqa: BLE001 - what one URL leads to must not cost the others
+        except Exception as error:  # what one URL leads to must not cost the others
+            if _is_ours(error):
+                raise Halt(f"no picture can be worked on here: {error}") from error
             name = type(error).__name__
             step.failed(url, attempts + 1, Retry(f"{name}: {error}", code=name), most)
         else:
             step.stored(url, attempts, found)
         return True
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it says nothing of the URL: no room for temporary files, or no descriptor."""
+    return isinstance(error, OSError) and error.errno in OURS
 
 
 def _settled(before: Known) -> bool:

@@ -17,12 +17,15 @@ from runner.errors import Permanent
 from runner.fetch.urls import LONGEST_URL, check
 from runner.tasks.vehicle_images.hosts import Address, full_size, is_tracker, split
 
-Reason = Literal["not_text", "empty", "data", "svg", "tracker", "thumbnail", "repeated", "beyond"]
+Reason = Literal[
+    "not_text", "empty", "data", "too_long", "svg", "tracker", "thumbnail", "repeated", "beyond"
+]
 
 REASONS: dict[Reason, str] = {
     "not_text": "it is not a text, nor an object with a text called url or src",
     "empty": "it is empty",
     "data": "it is a data: URI, which holds a picture instead of the address of one",
+    "too_long": "it is longer than any address that is asked for",
     "svg": "it is a drawing (SVG), not a photograph",
     "tracker": "it counts visitors, or fills a gap in a page, and shows nothing",
     "thumbnail": "it is a thumbnail, and where its full size is isn't known",
@@ -38,7 +41,7 @@ Smaller pairs of numbers are more often a 4x4, a print of 24x36 inches or a whee
 """
 
 LONGEST_SHOWN = 80
-"""Characters kept of a data: URI."""
+"""Characters kept of what is no address or too long for one."""
 
 PASSES = 4
 """Times that entities are unescaped within what was unescaped."""
@@ -119,7 +122,7 @@ def choose(image_urls: object, most: int) -> tuple[list[Chosen], list[LeftOut]]:
             left.append(LeftOut(given, position, reason or "beyond"))
             continue
         here = split(given)
-        full = full_size(here) if len(given) <= LONGEST_URL else here
+        full = full_size(here)
         url = given if full is here else full.url
         key = _key(url)
         against: Reason | None = "repeated" if key in seen else _mark(full)
@@ -144,6 +147,8 @@ def _entries(image_urls: object) -> Iterator[tuple[int, str, Reason | None]]:
             yield position, given, "empty"
         elif given[:5].lower() == "data:":
             yield position, given[:LONGEST_SHOWN], "data"
+        elif len(given) > LONGEST_URL:
+            yield position, given[:LONGEST_SHOWN], "too_long"
         else:
             yield position, given, None
 
@@ -179,19 +184,16 @@ def _unescaped(text: str) -> str:
 
 def _key(url: str) -> str:
     """What two URLs of one picture have in common: the downloader's form of them."""
-    if len(url) <= LONGEST_URL:
-        plain = _PLAIN.fullmatch(url)
-        if plain:
-            return plain[1].lower() + plain[2]
-        with suppress(Permanent):  # the downloader will say why
-            return check(url)
+    plain = _PLAIN.fullmatch(url)
+    if plain:
+        return plain[1].lower() + plain[2]
+    with suppress(Permanent):  # the downloader will say why
+        return check(url)
     return url.partition("#")[0]
 
 
 def _mark(address: Address) -> Reason | None:
-    """What marks the address as no photograph; one that is too long to be judged has no mark."""
-    if len(address.path) > LONGEST_URL:
-        return None
+    """What marks the address as no photograph."""
     folder, _, name = address.path.rpartition("/")
     if name.lower().endswith((".svg", ".svgz")):
         return "svg"

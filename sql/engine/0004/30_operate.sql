@@ -5,6 +5,10 @@ create function backfill.set_rate(
     p_concurrency integer default null, p_floor double precision default null)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    if p_name ~ '^host:' and (p_name <> lower(p_name) or p_name ~ '/' or p_name ~ '^host:[^:]+:[0-9]+$') then
+        raise exception 'no host will ever be called %', quote_literal(p_name)
+            using errcode = 'BF006', hint = 'in small letters, without scheme, port and path: host:example.com';
+    end if;
     insert into backfill.rate_limit (name, per_second, burst, concurrency, floor)
     select p_name, k.per_second, k.burst, k.concurrency, k.floor
       from backfill.rate_limit k where k.name = split_part(p_name, ':', 1) || ':*' and strpos(p_name, ':') > 0

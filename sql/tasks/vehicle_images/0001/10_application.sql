@@ -7,6 +7,10 @@
 select backfill.register_task(
     'vehicle_images', {version}, 'Downloads the pictures that vehicles name by URL into storage, a few at a time.',
     10, 2000, {binding}::jsonb);
+-- So that what is wrong here for a minute, such as the name service, is not held against the URLs. Not
+-- where the task was installed before: these are the DBA's.
+update backfill.task set backoff_base = '30 seconds', backoff_max = '1 hour'
+ where name = 'vehicle_images' and created_at = now();
 
 do $$
 declare

@@ -13,6 +13,7 @@ create table backfill.vehicle_url (
     error_class   text,
     error_message text,
     file_hash     text,
+    refusals      integer not null default 0,
     try_after     timestamptz,
     at            timestamptz not null default clock_timestamp(),
     primary key (vehicle, position),
@@ -39,6 +40,7 @@ comment on column backfill.vehicle_url.host is 'The host that was asked.';
 comment on column backfill.vehicle_url.error_class is 'Why it was not stored, as a short word.';
 comment on column backfill.vehicle_url.error_message is 'Why, in words.';
 comment on column backfill.vehicle_url.file_hash is 'SHA-256 of its file.';
+comment on column backfill.vehicle_url.refusals is 'Times in a row that its host refused it for its rate (429), which counts as no attempt; each makes the next wait longer.';
 comment on column backfill.vehicle_url.try_after is 'When it may be tried again; null: at once.';
 comment on column backfill.vehicle_url.at is 'When this was found.';
 

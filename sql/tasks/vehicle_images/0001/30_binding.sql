@@ -3,9 +3,10 @@
 
 create view backfill.needs_vehicle_images as
 select v.{key}::text as key, v.{key} as native_key, md5((v.{metadata} -> 'image_urls')::text) as revision,
-       v.{metadata} -> 'image_urls' as image_urls,
+       -- a longer list is nobody's, and would go to and fro with each step
+       jsonb_path_query_array(v.{metadata} -> 'image_urls', '$[0 to 999]') as image_urls,
        (select jsonb_agg(jsonb_build_object('position', u.position, 'url', u.url, 'state', u.state, 'attempts', u.attempts,
-                                            'error_class', u.error_class, 'error_message', u.error_message, 'file_hash', u.file_hash,
+                                            'error_class', u.error_class, 'error_message', u.error_message, 'file_hash', u.file_hash, 'refusals', u.refusals,
                                             'wait', greatest(extract(epoch from u.try_after - clock_timestamp()), 0)) order by u.position)
           from backfill.vehicle_url u where u.vehicle = v.{key}) as outcomes,
        (select jsonb_build_object('backoff_base', extract(epoch from t.backoff_base), 'backoff_max', extract(epoch from t.backoff_max))
@@ -20,7 +21,7 @@ comment on view backfill.needs_vehicle_images is 'Public vehicles that name pict
 comment on column backfill.needs_vehicle_images.key is 'The vehicle''s key, as text.';
 comment on column backfill.needs_vehicle_images.native_key is 'The vehicle''s key, to scan by.';
 comment on column backfill.needs_vehicle_images.revision is 'Changes when the list of URLs does.';
-comment on column backfill.needs_vehicle_images.image_urls is 'The URLs, as the application has them.';
+comment on column backfill.needs_vehicle_images.image_urls is 'The URLs, as the application has them; the first 1,000 of a longer list.';
 comment on column backfill.needs_vehicle_images.outcomes is 'What became of them in earlier steps.';
 comment on column backfill.needs_vehicle_images.retry_policy is 'The shortest and the longest wait before a URL is tried again, seconds.';
 
@@ -48,18 +49,18 @@ begin
              cross join jsonb_to_recordset(r.outcomes) as o (position integer, url text)
              group by r.vehicle) r
      where u.vehicle = r.vehicle and u.url is distinct from r.urls ->> u.position::text;
-    insert into backfill.vehicle_url as u (vehicle, position, url, state, attempts, host, error_class, error_message, file_hash, try_after)
-    select r.vehicle, o.position, o.url, o.state, o.attempts, o.host, o.error_class, o.error_message, o.file_hash,
+    insert into backfill.vehicle_url as u (vehicle, position, url, state, attempts, host, error_class, error_message, file_hash, refusals, try_after)
+    select r.vehicle, o.position, o.url, o.state, o.attempts, o.host, o.error_class, o.error_message, o.file_hash, coalesce(o.refusals, 0),
            -- not the clock's time, so that it is due when its job is
            now() + make_interval(secs => o.after)
       from backfill.vehicle_images_results(results) r
      cross join jsonb_to_recordset(r.outcomes) as o (
            position integer, url text, state text, attempts integer, host text, error_class text, error_message text, file_hash text,
-           after double precision)
+           refusals integer, after double precision)
      where o.state is not null
     on conflict (vehicle, position) do update
        set state = excluded.state, attempts = excluded.attempts, host = excluded.host, error_class = excluded.error_class,
-           error_message = excluded.error_message, file_hash = excluded.file_hash, try_after = excluded.try_after, at = excluded.at;
+           error_message = excluded.error_message, file_hash = excluded.file_hash, refusals = excluded.refusals, try_after = excluded.try_after, at = excluded.at;
 
     -- Of several URLs with the same file the first in the list has the row, whichever came first;
     -- a place that another URL has taken by now is none.
