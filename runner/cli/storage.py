@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from runner.cli.storage_collect import Found, Removed
     from runner.database.session import Session
     from runner.storage import Storage
+
+MOST_SKEW_S = 300.0
+"""Seconds that two clocks may differ by; ages are told in hours."""
 
 LEAST_AGE = timedelta(hours=2)
 """An object's time may be an hour old when a process finds it to be there already and uses it
@@ -122,7 +124,6 @@ def collect(
             f"--older-than {duration(older_than)} is too short: what is younger than "
             f"{duration(LEAST_AGE)} may belong to a transaction that is still to commit"
         )
-    before = datetime.fromtimestamp(max(time.time() - older_than, 0), UTC)
     assert ctx.parent is not None  # noqa: S101 - a command of the group above
     with _outcomes_told(), open_session(ctx.parent) as session:
         tasks = [row["name"] for row in session.call("storage_tasks")]
@@ -131,6 +132,9 @@ def collect(
                 "no installed task keeps objects, so there is nobody to ask what is kept; "
                 "nothing was deleted"
             )
+        now = session.one("clock")["now"]
+        _check_clock(now)
+        before = now - timedelta(seconds=older_than)
         # Not to be written to: a folder that isn't mounted must be noticed, and not made.
         with open_storage(url, endpoint_url=endpoint_url, writable=False) as opened:
             found = _scan(opened, session, before)
@@ -165,6 +169,16 @@ def _remove(opened: Storage, session: Session, found: Found, before: datetime) -
 
     with telling() as tell:
         return remove(opened, session, found.orphans, before, tell)
+
+
+def _check_clock(now: datetime) -> None:
+    """Raise where the clock here differs from the database's: by one of them ages are wrong."""
+    skew = (now - datetime.now(UTC)).total_seconds()
+    if abs(skew) > MOST_SKEW_S:
+        raise BackfillError(
+            f"the clock here is {duration(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the "
+            "database's, so how old objects are can't be told; set it right; nothing was deleted"
+        )
 
 
 def _beware_of_another_database(opened: Storage, found: Found, *, dry_run: bool) -> None:

@@ -1,6 +1,6 @@
 """Download from a hostile host, killing processes: the end is that of one process left in peace.
 
-    python -m tests.bench.vehicles_chaos [--vehicles 5000] [--urls 20] [--rate 300]
+    python -m tests.bench.vehicles_chaos [--vehicles 5000] [--urls 20] [--rate 100]
         [--workers 4] [--threads 16] [--kill-every 1.0]
 
 Of the URLs 10 % are dead, 10 % slow, 5 % endless or bombs, 5 % of a wrong type; the host refuses
@@ -46,7 +46,7 @@ class Plan:
 
     vehicles: int = 5000
     urls: int = 20
-    rate: float = 300
+    rate: float = 100
     at_once: int = 64
     workers: int = 4
     threads: int = 16

@@ -200,3 +200,15 @@ def test_on_a_terminal(gc_in_folder: Collecting, terminal: OpenTerminal) -> None
 def test_sizes(number: int, words: str) -> None:
     """Bytes are told with three digits or four, in powers of 1,000."""
     assert size(number) == words
+
+
+def test_gc_beware_of_clocks(gc_in_folder: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the time here is not that of the database, ages can't be told; nothing is deleted."""
+    monkeypatch.setattr("runner.cli.storage.MOST_SKEW_S", -1.0)
+    gc_in_folder.usual()
+    stored = gc_in_folder.stored()
+    ended = gc_in_folder("--yes")
+    assert ended.code == ExitCode.ERROR
+    assert "the clock here is" in ended.err
+    assert gc_in_folder.stored() == stored
+    assert "nothing was deleted" in ended.err
