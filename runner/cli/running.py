@@ -49,6 +49,8 @@ def execute(
     with Session(conninfo, name=f"backfill run {task.name}", patience=0) as session:
         installed = installed_task(session, task.name)
         _check_version(installed, task)
+        # an engine that is older than this program is told of now, not after the work
+        session.call("run_figures", run=0)
         if options.dry_run:
             return dry_run(conninfo, task, options, settings)
         if options.join is not None:

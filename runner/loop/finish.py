@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import psycopg
 
@@ -22,6 +23,8 @@ BLOCKED_IN_A_ROW = 3
 
 REFUSED_IN_A_ROW = 20
 """Rows refused one after another for what no row can help, after which they are not blamed."""
+
+_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", re.IGNORECASE)
 
 # The row's data don't fit the application's table: the same again can't succeed.
 _PERMANENT = ("22", "23")
@@ -129,12 +132,13 @@ class Finisher:
 def _refused(result: Outcome, error: psycopg.Error) -> Outcome:
     """The outcome of a job whose result the apply function would not take."""
     state = error.sqlstate or "unknown"
-    detail = error.diag.message_detail
+    # a broken constraint's detail repeats the row
+    detail = None if state.startswith("23") else error.diag.message_detail
     said = failures.first_line(error) + (f" ({detail})" if detail else "")
     verdict = Verdict(
         "failed" if state.startswith(_PERMANENT) else "retry",
         error_class=f"apply_{state}",
-        message=f"the result could not be written: {said}",
+        message=_QUERY.sub(r"\1?***", f"the result could not be written: {said}"),
         spend_usd=result.spend_usd,
     )
     return outcome(result.job, verdict, 0)

@@ -103,6 +103,21 @@ def test_misdeeds_cost_their_row_alone(sampled: SampleDatabase) -> None:
     assert sampled.one("select count(*) from item where id > %s and writes = 1", len(names)) == 500
 
 
+def test_a_broken_constraint_tells_no_secrets(sampled: SampleDatabase) -> None:
+    """Neither the row nor an address's query is repeated in what is stored of a refusal."""
+    sampled.items(ok=2)
+    sampled.connection.execute("alter table item add constraint one_text unique (result)")
+
+    def compute(row: Row) -> dict[str, Any]:
+        return result_of(row) | {"text": "https://a.test/x.jpg?sig=SECRET"}
+
+    sampled.process(sampled.start(), compute).work()
+    assert sampled.states() == {"ok": 1, "failed": 1}
+    message = sampled.one("select error_message from backfill.job where state = 'failed'")
+    assert "one_text" in message
+    assert "SECRET" not in message
+
+
 def test_money_is_told_although_the_result_is_refused(sampled: SampleDatabase) -> None:
     """What a row's computation cost is counted, whatever the database thinks of its result."""
     sampled.items(ok=3)
