@@ -6,16 +6,23 @@ The other two pieces, the view `backfill.needs_<task>` and the function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from uuid import UUID, uuid4
 
 from runner.errors import Figure
 
 Row = Mapping[str, Any]
-"""One row of the needs view, as JSON types: uuid, numeric and timestamps arrive as text/number."""
+"""One row of the needs view, as JSON types: uuid, numeric and timestamps arrive as text/number.
+
+It has an entry `effects` where earlier attempts left calls unsettled, the oldest first: id, state
+(`intended`: may have been charged, `answered`: was), provider, operation, region, subject,
+reference, usd, attempt. See `Limiter.found`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,56 @@ class Spending:
 
     reserved: float
     used: float = 0.0
+
+
+EFFECT_TEXT_LIMIT = 300
+EFFECT_NAME_LIMIT = 60
+"""Characters; constraints of `backfill.effect`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that costs money, or leaves something behind elsewhere, that is about to be made.
+
+    `subject` is what it changes there, `reference` the name by which that can be found again, so
+    that an attempt after a crash can ask the provider; `payer` is for whom it is paid. `usd` is
+    what it costs, where `backfill.price` can't know; 0: nothing.
+    """
+
+    provider: str
+    operation: str
+    region: str = "*"
+    subject: str = ""
+    reference: str = ""
+    payer: str = ""
+    usd: Decimal | None = None
+
+    TEXTS: ClassVar[tuple[str, ...]] = (
+        "provider", "operation", "region", "subject", "reference", "payer",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for name in self.TEXTS:
+            text = getattr(self, name)
+            most = EFFECT_NAME_LIMIT if name in self.TEXTS[:3] else EFFECT_TEXT_LIMIT
+            if not text.isprintable() or len(text) > most or (name in self.TEXTS[:3] and not text):
+                raise ValueError(f"a call's {name} can't be {text[:most]!r}")
+        if self.usd is not None and not (self.usd.is_finite() and self.usd >= 0):
+            raise ValueError(f"a call can't cost {self.usd} dollars")
+
+
+@dataclass(slots=True)
+class Effect:
+    """A call whose intent is written. `usd` may be set to what it cost in the end."""
+
+    usd: Decimal
+    id: UUID = field(default_factory=uuid4)
+    state: str = "answered"
+    note: str | None = None
+
+    def refused(self, note: str) -> None:
+        """The provider said no, in these words, and bills nothing."""
+        self.state, self.note = "refused", note
 
 
 class Limiter(Protocol):
@@ -85,6 +142,19 @@ class Limiter(Protocol):
         """
         ...
 
+    def effect(self, key: str, call: Call) -> AbstractContextManager[Effect]:
+        """Entered, the intent of this call for the row with that key is committed.
+
+        To be made in the block, once. Left by an exception nobody knows whether it was charged,
+        unless the block has said that it was `refused`. Raises `Retry` (`budget`) with
+        `counts=False` where a budget in money is used up, and `Halt` where it has no price.
+        """
+        ...
+
+    def found(self, key: str, effect: UUID | str, charged: bool, note: str | None = None) -> None:
+        """What became of one of `row["effects"]`: calls that earlier attempts left unsettled."""
+        ...
+
 
 class NoLimits:
     """A `Limiter` without limits, for dry runs and tests of a computation."""
@@ -106,6 +176,13 @@ class NoLimits:
     ) -> AbstractContextManager[Spending]:
         """As much as is asked for."""
         return nullcontext(Spending(amount))
+
+    def effect(self, key: str, call: Call) -> AbstractContextManager[Effect]:
+        """Written nowhere."""
+        return nullcontext(Effect(call.usd or Decimal(0)))
+
+    def found(self, key: str, effect: UUID | str, charged: bool, note: str | None = None) -> None:
+        """Nobody else has to know."""
 
 
 Settings = Mapping[str, Any]
@@ -135,7 +212,8 @@ class Option:
 class Pacing:
     """How fast one process may go unless told otherwise: seeds for `backfill.task`.
 
-    `limit`: rows of a run where `--limit` is not given; None: all.
+    `limit`: rows of a run where `--limit` is not given; None: all. With `limit_by`, a column of the
+    needs view, it is that many rows for each of its values, such as each user.
     """
 
     batch_size: int = 100
@@ -144,6 +222,27 @@ class Pacing:
     delay_ms_max: int = 30_000
     threads: int = 8
     limit: int | None = None
+    limit_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Paid calls that rows are expected to need, for the question before paid work.
+
+    `a_row` calls of the operation for each row, on average; `basis` says how that is known, such as
+    `2.3 faces a picture in 12 of yours`. Where it is only `assumed`, what earlier runs tell is
+    taken instead, as soon as they tell. `rate` is the shared rate that the calls keep to. `usd` is
+    what a call costs, where `backfill.price` can't know.
+    """
+
+    provider: str
+    operation: str
+    a_row: float
+    region: str = "*"
+    basis: str = ""
+    rate: str = ""
+    assumed: bool = False
+    usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +252,10 @@ class Task:
     same with the rates that all processes share as its second argument; a run prefers it.
 
     `condition(settings)` is a condition on the needs view that an option stands for, as SQL.
-    `price_usd(settings)` is what one row costs at most in US dollars, for the question before paid
-    work; None: nothing. `binding` names the application's tables and columns with their defaults;
-    the task's migration (an alembic folder, `migrations`) takes them as options.
+    `expected(settings, rows)` is what rows need of paid calls, judged by `sample` rows of the needs
+    view at most; no calls: nothing is asked before the work. It makes no paid call itself.
+    `binding` names the application's tables and columns with their defaults; the task's migration
+    (an alembic folder, `migrations`) takes them as options.
     """
 
     name: str
@@ -164,7 +264,8 @@ class Task:
     open: Callable[[Settings], AbstractContextManager[Compute]]
     options: tuple[Option, ...] = ()
     pacing: Pacing = field(default_factory=Pacing)
-    price_usd: Callable[[Settings], float] | None = None
+    expected: Callable[[Settings, Sequence[Row]], Sequence[Expected]] | None = None
+    sample: int = 0
     binding: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None
     open_limited: Callable[[Settings, Limiter], AbstractContextManager[Compute]] | None = None

@@ -38,6 +38,16 @@ class DatabaseUnreachable(BackfillError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class TaskPaused(BackfillError):
+    """The task is paused, so no run is started."""
+
+    exit_code = ExitCode.PAUSED
+
+
+class TaskHalted(BackfillError):
+    """The task was paused here and now, since none of its rows can be done until somebody acts."""
+
+
 class Figure(NamedTuple):
     """An amount that a run's rows add up to: bytes stored, or what came of things by kind.
 
@@ -65,8 +75,13 @@ class RowOutcome(Exception):
 class Halt(RowOutcome):
     """No row can be computed until somebody acts: a storage is full, credentials are refused.
 
-    The row is handed back with no attempt counted, and the process stops with this message.
+    The row is handed back with no attempt counted, and the process stops with this message. With
+    `pauses` it is the same wherever the task is worked at: the task is paused for this reason.
     """
+
+    def __init__(self, message: str, *, pauses: bool = False) -> None:
+        super().__init__(message)
+        self.pauses = pauses
 
 
 class Skip(RowOutcome):

@@ -12,15 +12,27 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from runner.contract import Compute, Limiter, NoLimits, Option, Pacing, Result, Row, Settings, Task
+from runner.contract import (
+    Compute,
+    Expected,
+    Limiter,
+    NoLimits,
+    Option,
+    Pacing,
+    Result,
+    Row,
+    Settings,
+    Task,
+)
 from runner.errors import Figure, NothingFound, Permanent, Retry, Skip
 
 SCHEMA = """
@@ -166,7 +178,12 @@ task = Task(
     pacing=Pacing(batch_size=20, batch_size_max=1000, threads=4),
 )
 
-paid = replace(task, price_usd=lambda _settings: 0.25)
+
+def _guessed(_settings: Settings, _rows: Sequence[Row]) -> Sequence[Expected]:
+    return [Expected("oracle", "Guess", 1, usd=Decimal("0.25"))]
+
+
+paid = replace(task, expected=_guessed)
 """The same, as if each row cost a quarter of a dollar."""
 
 metered = replace(
@@ -182,6 +199,6 @@ narrowed = replace(
     condition=lambda settings: (
         None if settings["up_to"] is None else f"native_key <= {settings['up_to']} -- up to"
     ),
-    price_usd=lambda _settings: 0.25,
+    expected=_guessed,
 )
 """The same with a condition that an option stands for, three rows a run, and a price."""

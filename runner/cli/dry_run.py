@@ -7,6 +7,7 @@ import json
 import click
 
 from runner.cli import summary
+from runner.cli.cost_words import estimate_as_json, estimate_lines
 from runner.cli.forecast import Forecast, forecast
 from runner.cli.logs import redact
 from runner.cli.output import duration, human
@@ -37,7 +38,7 @@ def _print_json(task: str, expected: Forecast) -> None:
                 "found": expected.found,
                 "found_exact": expected.exact,
                 "expected_s": None if seconds is None else round(seconds, 1),
-                "expected_usd": round(expected.usd, 4),
+                **estimate_as_json(expected.cost),
                 "first_keys": [row["key"] for row in expected.first],
             }
         )
@@ -60,12 +61,14 @@ def _print_text(task: str, expected: Forecast) -> None:
         text = json.dumps(inputs, ensure_ascii=False)
         shown = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
         click.echo(f"  {human(row['key'])}  {human(redact(shown))}")
-    if expected.seconds is not None:
+    if expected.cost is not None:
+        click.echo("expected:")
+        for line in estimate_lines(expected.cost, expected.found, expected.seconds):
+            click.echo(line)
+    elif expected.seconds is not None:
         click.echo(f"expected time: at least {duration(expected.seconds)}")
-    else:
+    if expected.seconds is None:
         click.echo("expected time: not known before the first run; try one with --limit 10")
-    if expected.usd:
-        click.echo(f"expected cost: at most ${expected.usd:,.2f}")
 
 
 def _shown(name: str, value: object) -> object:

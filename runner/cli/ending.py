@@ -24,6 +24,10 @@ def tell(error: BaseException, settings: Settings) -> int:
         return ExitCode.INTERRUPTED
     if settings.verbose and not isinstance(error, click.ClickException):
         _trace(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # its message is the help, in lines
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
     known = _known(error)
     if known is None:
         message = f"unexpected error: {type(error).__name__}: {error}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
+from runner.cli.cost import Cost, estimate
 from runner.cli.run_options import RunOptions, threads
 from runner.contract import Settings, Task
 from runner.database import failures
@@ -17,45 +20,78 @@ from runner.errors import BackfillError, UsageError
 
 SHOWN_ROWS = 5
 
+SAMPLED_AMONG = 50_000
+"""The first rows by key, over which a sample is spread: as many as are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """Rows (counted, or the planner's estimate), the first of them, and what is to be expected.
 
-    `seconds` is None before there is any experience; `usd` is the most that paid calls can cost.
+    `seconds` is None before there is any experience; `cost` where no paid call is to be expected.
     """
 
     found: int
     exact: bool
     first: list[dict[str, Any]]
     seconds: float | None
-    usd: float
+    cost: Cost | None
 
 
 def forecast(conninfo: str, task: Task, options: RunOptions, settings: Settings) -> Forecast:
-    """Ask in a READ ONLY transaction what this run would take."""
-    chosen = {"task": task.name, "where": options.where, "retry_failed": options.resume}
+    """Ask in READ ONLY transactions what this run would take; none is open while the task judges
+    what its rows need of paid calls.
+    """
+    chosen = {
+        "task": task.name,
+        "where": options.where,
+        "retry_failed": options.resume,
+        "options": Jsonb(dict(settings)),
+    }
+    with _reading(conninfo, task, options) as connection:
+        (counted,) = _read(connection, "count_pending", chosen)
+        found, exact = counted["pending"], counted["exact"]
+        if options.limit is not None:
+            found, exact = min(found, options.limit), exact or found > options.limit
+        first = _read(connection, "preview", {**chosen, "limit": min(found, SHOWN_ROWS)})
+        sample = _sample(connection, task, chosen, found)
+        (speed,) = _read(connection, "throughput", {"task": task.name})
+        (installed,) = _read(connection, "task", {"task": task.name})
+    cost = None
+    if task.expected is not None and found:
+        expected = task.expected(settings, sample)
+        if expected:
+            with _reading(conninfo, task, options) as connection:
+                cost = estimate(connection, task.name, settings, expected, found)
+    seconds = _expected_seconds(found, task, options, installed, speed["avg_ms"])
+    if cost is not None and cost.seconds is not None:
+        seconds = max(seconds or 0, cost.seconds)
+    return Forecast(found, exact, first, seconds, cost)
+
+
+def _sample(
+    connection: Connection, task: Task, chosen: dict[str, Any], found: int
+) -> list[dict[str, Any]]:
+    """Rows that the task judges by: all that a small run would take, else some spread over them."""
+    if task.expected is None or not task.sample:
+        return []
+    if found <= task.sample:
+        rows = _read(connection, "preview", {**chosen, "limit": found})
+    else:
+        among = min(found, SAMPLED_AMONG)
+        rows = _read(connection, "sample", {**chosen, "rows": task.sample, "among": among})
+    return [row["input"] for row in rows]
+
+
+@contextmanager
+def _reading(conninfo: str, task: Task, options: RunOptions) -> Iterator[Connection]:
+    """A READ ONLY transaction; errors in it are the user's line."""
     with connect(conninfo, name=f"backfill {task.name} forecast", autocommit=False) as connection:
         connection.read_only = True
         try:
-            (counted,) = _read(connection, "count_pending", chosen)
-            most = min(SHOWN_ROWS, options.limit or SHOWN_ROWS)
-            first = _read(connection, "preview", {**chosen, "limit": most})
-            (speed,) = _read(connection, "throughput", {"task": task.name})
-            (installed,) = _read(connection, "task", {"task": task.name})
+            yield connection
         except psycopg.Error as error:
             raise blame_where(options, error) from error
-    found, exact = counted["pending"], counted["exact"]
-    if options.limit is not None:
-        found, exact = min(found, options.limit), exact or found > options.limit
-    price = task.price_usd(settings) if task.price_usd is not None else 0.0
-    return Forecast(
-        found,
-        exact,
-        first,
-        _expected_seconds(found, task, options, installed, speed["avg_ms"]),
-        found * price,
-    )
 
 
 def blame_where(options: RunOptions, error: psycopg.Error) -> BackfillError:

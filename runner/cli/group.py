@@ -20,8 +20,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("runner.cli.demo:demo", "See it work on sample pictures, with a database of its own."),
     "migrate": ("runner.cli.migrate:migrate", "Install, upgrade or remove the schema."),
     "tasks": ("runner.cli.tasks:tasks", "List the tasks, installed or not."),
+    "menu": ("runner.cli.menu:menu", "Pick a task and what to do with it, on a terminal."),
     "run": ("runner.cli.run:run", "Run a task."),
     "status": ("runner.cli.status:status", "Show how far the tasks are, and why nothing moves."),
+    "budget": ("runner.cli.budget:budget", "Show and set what tasks may spend."),
+    "spend": ("runner.cli.spend:spend", "Show what was spent on paid calls."),
     "failures": ("runner.cli.failures:failures", "List the rows that failed, and why."),
     "retry": ("runner.cli.control:retry", "Make failed rows ready again."),
     "pause": ("runner.cli.control:pause", "Pause a task on every process."),
@@ -29,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cancel": ("runner.cli.control:cancel", "Stop a run, or every run of a task."),
     "verify": ("runner.cli.verify:verify", "Check a task's results in the database."),
     "duplicates": ("runner.cli.duplicates:duplicates", "List payments with the same picture."),
+    "faces": ("runner.cli.faces:faces", "List faces that a person has to name."),
     "storage": ("runner.cli.storage:storage", "Try out storages, and collect what nobody keeps."),
     "doctor": ("runner.cli.doctor:doctor", "Look for what is wrong, and say what to do."),
     "embedded": ("runner.cli.embedded:embedded", "A PostgreSQL of your own to try things out."),
@@ -38,6 +42,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 class Lazy(click.Group):
     """A group that lists its commands without importing them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """On a terminal, `backfill` alone is `backfill menu`."""
+        if not args and not ctx.resilient_parsing and can_ask():
+            args = ["menu"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
@@ -69,6 +79,11 @@ class Lazy(click.Group):
                 f"no such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
             )
         return super().resolve_command(ctx, args)
+
+
+def can_ask() -> bool:
+    """Whether there is somebody at a terminal, who sees what is asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def with_global_options(command: click.Command) -> None:

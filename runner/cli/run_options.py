@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,7 @@ class RunOptions:
 def common_options(task: Task) -> list[click.Parameter]:
     """The options of every task's command, with the ranges of this task."""
     pace = task.pacing
+    of_each = "" if pace.limit_by is None else f" of each {pace.limit_by}"
 
     def option(*names: str, **how: Any) -> click.Option:
         return click.Option(list(names), **how)
@@ -67,7 +69,7 @@ def common_options(task: Task) -> list[click.Parameter]:
             "--limit",
             type=click.IntRange(0),
             show_default="0" if pace.limit is None else str(pace.limit),
-            help="Most rows, all processes together; 0: no limit.",
+            help=f"Most rows{of_each}, all processes together; 0: no limit.",
         ),
         option(
             "--where",
@@ -117,6 +119,18 @@ def common_options(task: Task) -> list[click.Parameter]:
     ]
 
 
+class _Number(click.FloatRange):
+    """Within a range; what float() takes as well, nan and inf, can't be stored as JSON."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 def task_option(option: Option) -> click.Option:
     """A task's own option as click's."""
     kind: Any = option.kind
@@ -127,8 +141,8 @@ def task_option(option: Option) -> click.Option:
             None if option.minimum is None else int(option.minimum),
             None if option.maximum is None else int(option.maximum),
         )
-    elif option.kind is float and (option.minimum is not None or option.maximum is not None):
-        kind = click.FloatRange(option.minimum, option.maximum)
+    elif option.kind is float:
+        kind = _Number(option.minimum, option.maximum)
     flag = "--" + option.name.replace("_", "-")
     if option.kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=option.default, help=option.help)
@@ -157,14 +171,24 @@ def _stored_as(option: Option) -> Any:
     return callback
 
 
-def complete(task: Task, options: RunOptions, settings: Settings) -> RunOptions:
-    """The options with what the task says where nothing was given, and its own condition."""
-    limit = task.pacing.limit if options.limit is None else options.limit
+def complete(
+    task: Task, options: RunOptions, settings: Settings
+) -> tuple[RunOptions, dict[str, Any]]:
+    """The options with what the task says where nothing was given, and its own condition.
+
+    The settings have the limit, where it is one for each group of rows: `limit_by`, `limit_each`.
+    """
+    limit = (task.pacing.limit if options.limit is None else options.limit) or None
+    settings, column = dict(settings), task.pacing.limit_by
+    if limit is not None and column is not None:
+        settings |= {"limit_by": column, "limit_each": limit}
+        limit = None
     own = None if task.condition is None else task.condition(settings)
     parts = [part for part in (own, options.where) if part and part.strip()]
     # each in lines of its own: a condition may end in a comment
     where = parts[0] if len(parts) == 1 else " and ".join(f"({part}\n)" for part in parts)
-    return replace(options, limit=limit or None, where=where or None, typed_where=options.where)
+    options = replace(options, limit=limit, where=where or None, typed_where=options.where)
+    return options, settings
 
 
 def settings_of(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:

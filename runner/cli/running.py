@@ -13,23 +13,18 @@ from psycopg.types.json import Jsonb
 
 from runner.cli import children, summary
 from runner.cli.common import Settings, confirm, installed_task
+from runner.cli.cost_words import estimate_lines
 from runner.cli.dry_run import dry_run
 from runner.cli.forecast import blame_where, forecast
-from runner.cli.output import duration
+from runner.cli.output import note
 from runner.cli.run_options import RunOptions, complete, settings_of
 from runner.cli.working import Work
 from runner.contract import Task
 from runner.database.session import Session
-from runner.errors import BackfillError, ExitCode, UsageError
+from runner.errors import BackfillError, ExitCode, TaskPaused, UsageError
 from runner.loop.limits import Buckets
 
 log = logging.getLogger(__name__)
-
-
-class Paused(BackfillError):
-    """The task is paused, so no run is started."""
-
-    exit_code = ExitCode.PAUSED
 
 
 def execute(
@@ -44,19 +39,19 @@ def execute(
         return children.work_as_child(conninfo, task, options)
     _check_usage(options)
     if options.join is None:
-        options = complete(task, options, settings)
+        options, settings = complete(task, options, settings)
     # No patience: a start that was sent twice would be two runs.
     with Session(conninfo, name=f"backfill run {task.name}", patience=0) as session:
         installed = installed_task(session, task.name)
         _check_version(installed, task)
         # an engine that is older than this program is told of now, not after the work
-        session.call("run_figures", run=0)
+        session.call("run_summary", run=0)
         if options.dry_run:
             return dry_run(conninfo, task, options, settings)
         if options.join is not None:
             settings = _settings_of(session, task, options.join)
         elif installed["paused_at"] is not None:
-            raise Paused(_paused(installed))
+            raise TaskPaused(_paused(installed))
         # before the task is set up, which costs more than all the rest of a call from cron
         if options.join is None and not _anything(session, task, options):
             return _done_at_once(session, task, options, settings)
@@ -94,24 +89,29 @@ def _done_at_once(
     session.call("end_run", run=run, reason="done")
     found = session.one("run", run=run)
     if options.json:
-        click.echo(summary.as_json(found, []))
+        click.echo(summary.as_json(found, summary.Facts()))
     else:
-        summary.show(found, [], [])
+        summary.show(found, summary.Facts())
     return ExitCode.DONE
 
 
 def _agreed_to_pay(
     conninfo: str, task: Task, options: RunOptions, settings: Mapping[str, Any]
 ) -> bool:
-    """Ask before paid work, with count, time and cost; nothing is asked where it is free."""
-    if options.yes or task.price_usd is None or not task.price_usd(settings):
+    """Say what paid work is expected to take, and ask; nothing is asked where it is free.
+
+    With --yes nothing is estimated: a sample would be computed that nobody looks at.
+    """
+    if options.yes or task.expected is None:
         return True
     expected = forecast(conninfo, task, options, settings)
-    if not expected.found:
+    if expected.cost is None or expected.cost.free:
         return True
-    time = "" if expected.seconds is None else f", at least {duration(expected.seconds)}"
     rows = summary.to_do({"found": expected.found, "found_exact": expected.exact})
-    return confirm(f"{task.name}: {rows}, at most ${expected.usd:,.2f}{time}; go ahead?", False)
+    note(f"{task.name}: {rows}, expected:")
+    for line in estimate_lines(expected.cost, expected.found, expected.seconds):
+        note(line)
+    return confirm("go ahead?", False)
 
 
 def _check_usage(options: RunOptions) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.common import PATIENCE_S, count, installed_task, json_option, open_session
+from runner.cli.cost_words import dollars, period
 from runner.cli.output import (
     Column,
     duration,
@@ -69,6 +71,7 @@ def snapshot(session: Session, task: str | None) -> dict[str, Any]:
         "processes": session.call("processes", task=task),
         "running": session.call("running", task=task, limit=HELD),
         "stalled": session.call("stalled", task=task),
+        "budgets": session.call("budgets", task=task),
         "runs": session.call("runs", task=task, limit=RUNS),
     }
 
@@ -78,7 +81,8 @@ def _show(found: Mapping[str, Any]) -> None:
         note("no task is installed; see: backfill tasks")
     rates = {row["task"]: row for row in found["throughput"]}
     for row in found["progress"]:
-        _show_task(row, rates.get(row["task"], {}))
+        budgets = [one for one in found["budgets"] if one["task"] == row["task"]]
+        _show_task(row, rates.get(row["task"], {}), budgets)
     if found["processes"]:
         heading("\nprocesses")
         table(
@@ -103,7 +107,9 @@ def _show(found: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _show_task(row: Mapping[str, Any], rate: Mapping[str, Any]) -> None:
+def _show_task(
+    row: Mapping[str, Any], rate: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]]
+) -> None:
     title = f"{row['task']}: {row['state']}"
     if row["percent"] is not None:
         about = "" if row["total_exact"] else "about "
@@ -122,9 +128,17 @@ def _show_task(row: Mapping[str, Any], rate: Mapping[str, Any]) -> None:
             "last hour": _last_hour(rate),
             "time left": duration(row["eta"]) if row["eta"] is not None else None,
             "processes": count(row["processes"], "process", "processes") if going else None,
+            "budget": "; ".join(map(_left, budgets)) or None,
             "waits": row["wait_reason"],
         }
     )
+
+
+def _left(budget: Mapping[str, Any]) -> str:
+    left = dollars(max(budget["left_usd"], Decimal(0)))
+    if budget["run"] is not None:
+        return f"{left} of {dollars(budget['usd'])} of run {budget['run']} left"
+    return f"{left} of {period(budget['usd'], budget['per'])} left"
 
 
 def _last_hour(rate: Mapping[str, Any]) -> str | None:

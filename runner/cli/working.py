@@ -17,7 +17,7 @@ from runner.cli.run_options import RunOptions
 from runner.cli.stopping import Stopping, leave_at_once, on_signals, stdout_apart
 from runner.contract import Compute, Task
 from runner.database.session import Session
-from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
+from runner.errors import BackfillError, DatabaseUnreachable, ExitCode, TaskHalted
 from runner.loop.limits import Buckets
 from runner.loop.process import Process
 
@@ -59,9 +59,10 @@ class Work:
                         reason, still_computing = self._here(self.compute, stopping)
             except DatabaseUnreachable:
                 raise
-            except (BackfillError, psycopg.Error):
-                self._end_if_deserted(session, "error", pids)
-                self._summarise(session, "error")
+            except (BackfillError, psycopg.Error) as error:
+                why = "paused" if isinstance(error, TaskHalted) else "error"
+                self._end_if_deserted(session, why, pids)
+                self._summarise(session, why)
                 raise
             self._end_if_deserted(session, reason, pids)
             code = self._summarise(session, reason)
@@ -101,15 +102,14 @@ class Work:
             session.call("end_run", run=self.run, reason=reason)
 
     def _summarise(self, session: Session, reason: str) -> ExitCode:
-        run = {**session.one("run", run=self.run), "exit_reason": reason}
-        figures = session.call("run_figures", run=self.run)
+        run = session.one("run", run=self.run)
+        # that a limit for each group or a budget left rows over, the database alone may know
+        if reason != "done" or run["exit_reason"] not in ("limit", "budget"):
+            run["exit_reason"] = reason
+        facts = summary.read(session, self.task.name, self.run)
         if self.options.json:
-            click.echo(summary.as_json(run, figures))
+            click.echo(summary.as_json(run, facts))
         else:
-            failed = session.call(
-                "run_failures", run=self.run, task=self.task.name, limit=summary.SHOWN_FAILURES
-            )
-            waiting = session.one("later", run=self.run)
-            summary.show(run, figures, failed, waiting)
+            summary.show(run, facts)
         sys.stdout.flush()
         return summary.exit_code(run)

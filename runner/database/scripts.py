@@ -76,6 +76,19 @@ def run_function(path: str, name: str) -> None:
     execute(found[0])
 
 
+def run_view(path: str, name: str) -> None:
+    """Give a view the query that `sql/<path>` has for it; its columns, rights and comments stay."""
+    text = (sql_folder() / path).read_text(encoding="utf-8")
+    found = re.search(
+        rf"^create (?:or replace )?view backfill\.{name} as\n(.*?;\n)",
+        text,
+        re.DOTALL | re.MULTILINE,
+    )
+    if found is None:
+        raise LookupError(f"sql/{path} creates no view backfill.{name}")
+    execute(f"create or replace view backfill.{name} as\n{found[1]}")
+
+
 def concurrent_index(
     task: str,
     schema: sql.Identifier,

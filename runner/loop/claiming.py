@@ -109,11 +109,14 @@ class Discoverer:
 
 
 def _job(item: dict[str, Any], runner: int) -> Job:
+    row = item["input"]
+    if row is not None and item["effects"] is not None:
+        row["effects"] = item["effects"]
     return Job(
         id=item["id"],
         key=item["key"],
         attempt=item["attempt"],
         revision=item["revision"],
-        input=item["input"],
+        input=row,
         runner=runner,
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
 from runner.errors import Halt, NothingFound, Permanent, Retry, RowOutcome, Skip
-from runner.loop.model import Job, Outcome, Verdict, outcome, seconds
+from runner.loop.model import EffectSaid, Job, Outcome, Verdict, computed, outcome, seconds
 
 NOT_NEEDED = Verdict("skipped", error_class="not_needed", message="the row no longer needs work")
 
@@ -54,7 +54,7 @@ def _ending(ending: RowOutcome) -> Verdict:
             after=0.0,
             counts=False,
             spend_usd=spend,
-            halt=True,
+            halt="task" if ending.pauses else "process",
         )
     if isinstance(ending, Retry):
         return Verdict(
@@ -80,17 +80,32 @@ def _result(value: object, spend_usd: float) -> Verdict:
     )
 
 
-def attempt(compute: Compute, job: Job) -> Outcome:
+Said = Callable[[str], Sequence[EffectSaid]]
+"""What became of the calls for a row, that the database does not know yet."""
+
+
+def nothing_said(_key: str) -> Sequence[EffectSaid]:
+    """Of a computation that makes no paid calls."""
+    return ()
+
+
+def attempt(compute: Compute, job: Job, said: Said = nothing_said) -> Outcome:
     """Compute one job and put what came of it into words; never raises."""
     began = time.monotonic()
+    effects: tuple[EffectSaid, ...] = ()
+    before = computed.set(job)
     try:
         verdict = judge(compute, job)
+        effects = tuple(said(job.key))
+        verdict = replace(verdict, effects=effects)
         return outcome(job, verdict, round((time.monotonic() - began) * 1000))
     except BaseException as error:  # noqa: BLE001 - an exception that can't even be printed
         name = type(error).__name__
         message = f"what the computation raised or returned can't be told ({name})"
-        bad = Verdict("retry", error_class="unprintable", message=message)
+        bad = Verdict("retry", error_class="unprintable", message=message, effects=effects)
         return outcome(job, bad, round((time.monotonic() - began) * 1000))
+    finally:
+        computed.reset(before)
 
 
 class ComputePool:
@@ -105,14 +120,16 @@ class ComputePool:
         threads: int,
         deliver: Callable[[Outcome], None],
         wake: threading.Event,
+        said: Said = nothing_said,
     ) -> None:
         self._compute = compute
+        self._said = said
         self._deliver = deliver
         self._wake = wake
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.low_water = threads
         self._busy: set[tuple[int, int]] = set()
-        self.halted: str | None = None
+        self.halted: Outcome | None = None
         """Why no row can be computed, in the words of the first that raised `Halt`."""
         self._threads = [
             threading.Thread(target=self._work, name=f"compute-{n}", daemon=True)
@@ -157,9 +174,9 @@ class ComputePool:
             self._busy.add((job.id, job.attempt))
             if self._jobs.qsize() <= self.low_water:
                 self._wake.set()
-            result = attempt(self._compute, job)
+            result = attempt(self._compute, job, self._said)
             if result.halt and self.halted is None:
-                self.halted = result.message
+                self.halted = result
                 self._wake.set()
             self._busy.discard((job.id, job.attempt))
             self._deliver(result)

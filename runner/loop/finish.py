@@ -140,5 +140,6 @@ def _refused(result: Outcome, error: psycopg.Error) -> Outcome:
         error_class=f"apply_{state}",
         message=_QUERY.sub(r"\1?***", f"the result could not be written: {said}"),
         spend_usd=result.spend_usd,
+        effects=result.effects,
     )
     return outcome(result.job, verdict, 0)

@@ -13,17 +13,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 
-from runner.contract import Spending
+from runner.contract import Call as PaidCall
+from runner.contract import Effect, Spending
 from runner.database import failures
 from runner.database.session import PATIENCE_S, Session
 from runner.errors import BackfillError, DatabaseUnreachable, Permanent, Retry
 from runner.loop.budgets import Budgets
+from runner.loop.effects import Effects
 from runner.loop.limits_clock import DatabaseClock
 from runner.loop.limits_queue import Call, Queue
+from runner.loop.model import EffectSaid
 
 PRUNE_S = 3600.0
 CLOSE_S = 5.0
@@ -45,6 +48,7 @@ class Buckets:
         patience: float = PATIENCE_S,
     ) -> None:
         self._budgets = Budgets(conninfo, name=f"{name} budget", patience=patience)
+        self._effects = Effects(conninfo, name=f"{name} effects", patience=patience)
         self.runner = runner
         self._holder = uuid4()
         self._queues: dict[str, Queue] = {}
@@ -71,12 +75,12 @@ class Buckets:
 
     @runner.setter
     def runner(self, runner: int | None) -> None:
-        self._runner = self._budgets.runner = runner
+        self._runner = self._budgets.runner = self._effects.runner = runner
 
     @property
     def fatal(self) -> Exception | None:
         """Why no call can be made any more, for the process to raise."""
-        return self._broken or self._budgets.fatal
+        return self._broken or self._budgets.fatal or self._effects.fatal
 
     @contextmanager
     def acquire(
@@ -112,8 +116,25 @@ class Buckets:
     def budget(
         self, meter: str, amount: float, at_least: float | None = None
     ) -> AbstractContextManager[Spending]:
-        """Reserve an amount of the run's budget, or what is left where that is `at_least`."""
+        """Reserve an amount of the run's budget, or what is left where that is `at_least`.
+
+        Money is not reserved here but with the call that it is for: `effect`.
+        """
+        if meter == "cost":
+            raise ValueError("cost is reserved with each call, by effect()")
         return self._budgets.spend(meter, amount, at_least)
+
+    def effect(self, key: str, call: PaidCall) -> AbstractContextManager[Effect]:
+        """Write the intent of a call for this row; it is made in the block."""
+        return self._effects.call(key, call)
+
+    def found(self, key: str, effect: UUID | str, charged: bool, note: str | None = None) -> None:
+        """What became of a call that an earlier attempt at this row left unsettled."""
+        self._effects.found(key, effect, charged, note)
+
+    def said(self, key: str) -> list[EffectSaid]:
+        """What became of this row's calls, that the database does not know yet."""
+        return self._effects.said(key)
 
     @property
     def wait_reason(self) -> str | None:
@@ -121,7 +142,8 @@ class Buckets:
         with self._changed:
             if any(queue.busy for queue in self._active):
                 return None
-            return next((q.reason for q in self._active if q.waiting and q.reason), None)
+            waiting = next((q.reason for q in self._active if q.waiting and q.reason), None)
+            return waiting or self._effects.wait_reason
 
     def hurry(self, seconds: float) -> None:
         """From now on no call waits for longer than this moment in so many seconds.
@@ -129,6 +151,7 @@ class Buckets:
         For a process that stops: what can't be made in time is handed back at once.
         """
         self._budgets.hurry()
+        self._effects.hurry()
         with self._changed:
             self._latest = time.monotonic() + seconds
             for queue in self._active:
@@ -146,6 +169,7 @@ class Buckets:
         if self._thread is not None:
             self._thread.join(CLOSE_S)
         self._budgets.close()
+        self._effects.close()
 
     # --- computing threads --------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from runner.errors import Figure
 
@@ -44,6 +45,24 @@ class Job:
     runner: int
 
 
+computed: ContextVar[Job | None] = ContextVar("computed", default=None)
+"""The job that this thread computes. A thread that outlived the claim of its job may find the same
+row claimed anew by the same process: the attempt tells them apart."""
+
+
+class EffectSaid(NamedTuple):
+    """What became of a call, as `backfill.note_effects` takes it."""
+
+    id: str
+    state: str
+    usd: str | None
+    note: str | None
+
+
+Halts = Literal["", "process", "task"]
+"""What can't go on until somebody acts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job's attempt ended; `payload` is the element that `backfill.finish` takes."""
@@ -54,7 +73,8 @@ class Outcome:
     error_class: str | None = None
     message: str | None = None
     spend_usd: float = 0.0
-    halt: bool = False
+    halt: Halts = ""
+    effects: tuple[EffectSaid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +89,8 @@ class Verdict:
     counts: bool = True
     spend_usd: float = 0.0
     figures: tuple[Figure, ...] = ()
-    halt: bool = False
+    halt: Halts = ""
+    effects: tuple[EffectSaid, ...] = ()
 
 
 def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
@@ -78,7 +99,7 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
     A result that is no JSON, or figures that can't be counted, fail the job for good.
     """
     if (wrong := wrong_with(verdict.figures)) is not None:
-        return _bad_result(job, wrong, milliseconds, verdict.spend_usd)
+        return _bad_result(job, wrong, milliseconds, verdict)
     words = plain(verdict.message, MESSAGE_LIMIT)
     kind = plain(verdict.error_class, CLASS_LIMIT)
     if verdict.kind in ("retry", "failed"):
@@ -99,18 +120,19 @@ def outcome(job: Job, verdict: Verdict, milliseconds: int) -> Outcome:
                 "ms": milliseconds,
                 "spend": verdict.spend_usd,
                 "figures": [_counted(figure) for figure in verdict.figures] or None,
+                "effects": [said._asdict() for said in verdict.effects] or None,
             },
             allow_nan=False,
         )
     except (TypeError, ValueError, RecursionError) as error:
         why = f"the result can't be written as JSON: {error}"
-        return _bad_result(job, why, milliseconds, verdict.spend_usd)
+        return _bad_result(job, why, milliseconds, verdict)
     if len(payload) > RESULT_LIMIT:
         size, most = (n // 2**20 for n in (len(payload), RESULT_LIMIT))
         why = f"the result is {size} MiB of JSON, over {most}"
-        return _bad_result(job, why, milliseconds, verdict.spend_usd)
+        return _bad_result(job, why, milliseconds, verdict)
     spend = money(verdict.spend_usd)
-    return Outcome(job, verdict.kind, payload, kind, words, spend, verdict.halt)
+    return Outcome(job, verdict.kind, payload, kind, words, spend, verdict.halt, verdict.effects)
 
 
 def wrong_with(figures: Any) -> str | None:
@@ -158,8 +180,12 @@ def plain(text: str | None, most: int) -> str | None:
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
-def _bad_result(job: Job, message: str, milliseconds: int, spend_usd: float) -> Outcome:
-    verdict = Verdict(
-        "failed", error_class="bad_result", message=message, spend_usd=money(spend_usd)
+def _bad_result(job: Job, message: str, milliseconds: int, verdict: Verdict) -> Outcome:
+    bad = Verdict(
+        "failed",
+        error_class="bad_result",
+        message=message,
+        spend_usd=money(verdict.spend_usd),
+        effects=verdict.effects,
     )
-    return outcome(job, verdict, milliseconds)
+    return outcome(job, bad, milliseconds)

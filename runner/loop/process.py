@@ -14,14 +14,14 @@ import psycopg
 from runner.contract import Compute, Task
 from runner.database import failures
 from runner.database.session import PATIENCE_S, Session
-from runner.errors import BackfillError, DatabaseUnreachable
+from runner.errors import BackfillError, DatabaseUnreachable, TaskHalted
 from runner.loop.claiming import Claim, Claimer, Discoverer
-from runner.loop.compute import ComputePool
+from runner.loop.compute import ComputePool, nothing_said
 from runner.loop.finish import Finisher
 from runner.loop.flush import Flusher
 from runner.loop.heartbeat import Heartbeat
 from runner.loop.limits import Buckets
-from runner.loop.model import Job
+from runner.loop.model import Job, Outcome
 from runner.loop.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ class Process:
         self._beat = self._start_beating()
         finisher = Finisher(self._open(f"{self._name} finish"), task.name)
         self._flusher = Flusher(finisher, self._held, pace["batch_size"], self._wake)
-        self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake)
+        said = nothing_said if limiter is None else limiter.said
+        self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake, said)
         self._rate = Rate()
         self._began = time.monotonic()
         self._next_claim = self._began
@@ -103,6 +104,9 @@ class Process:
         except psycopg.Error as error:
             self._wind_down(reason)
             raise failures.explain(error) from error
+        except TaskHalted:
+            self._wind_down("paused")
+            raise
         except BaseException:
             self._wind_down(reason)
             raise
@@ -228,7 +232,7 @@ class Process:
         if trouble is not None:
             raise trouble
         if self._pool.halted is not None:
-            raise BackfillError(self._pool.halted)
+            raise self._halted(self._pool.halted)
         if self._stop.is_set():
             return "interrupted"
         if self._limits.parent is not None and os.getppid() != self._limits.parent:
@@ -238,6 +242,13 @@ class Process:
         if longest is not None and time.monotonic() - self._began >= longest:
             return "max_duration"
         return None
+
+    def _halted(self, outcome: Outcome) -> BackfillError:
+        reason, task = outcome.message or "", self._task.name
+        if outcome.halt == "process":
+            return BackfillError(reason)
+        self._session.call("halt", runner=self._claimer.runner, reason=reason)
+        return TaskHalted(f"{reason}; {task} is paused until somebody says: backfill resume {task}")
 
     def _has_room(self) -> bool:
         """Whether to claim now; otherwise waits a little for that to change."""

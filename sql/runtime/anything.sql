@@ -6,4 +6,4 @@ select exists (select from backfill.job where task = %(task)s and state = 'ready
     or exists (select from backfill.job where task = %(task)s and state = 'ready' and run_after is not null)
     or exists (select from backfill.job where task = %(task)s and state = 'ready' and solo)
     or exists (select from backfill.job where task = %(task)s and state = 'running')
-    or (select pending > 0 from backfill.count_pending(%(task)s, %(where)s::text, %(retry_failed)s::boolean, 1)) as anything
+    or (select pending > 0 from backfill.count_pending(%(task)s, %(where)s::text, %(retry_failed)s::boolean, 1, p_options => '{}')) as anything

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from runner.cli import main
 from runner.database import migrate
 from runner.database.files import sql_folder
-from runner.registry import find
+from runner.registry import all_tasks, find
 from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
 from tests.vehicle_images.vehicles_install import install as install_vehicle_images
@@ -94,11 +94,19 @@ def install(url: str) -> None:
     migrate.upgrade(url, [find("quality_score")], {})
 
 
+def install_face_index(url: str) -> None:
+    """The demo's albums, without pictures, and the task for them."""
+    with psycopg.connect(url) as connection:
+        connection.execute((sql_folder() / "demo" / "album.sql").read_bytes())
+    migrate.upgrade(url, [find("face_index")], {}, known=list(all_tasks().values()))
+
+
 def install_everything(url: str) -> None:
-    """The application, payments, vehicles, the engine and every built-in task."""
+    """The applications, payments, vehicles, the engine and every built-in task."""
     install(url)
     install_image_signals(url)
     install_vehicle_images(url)
+    install_face_index(url)
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ def test_tasks_tells_known_from_installed(backfill: Backfill, application: Datab
     """`tasks` lists a task before it is installed and after, with its state."""
     backfill.use(application)
     rows = {row["task"]: row for row in backfill("tasks", "--json").json}
-    assert set(rows) == {"image_signals", "quality_score", "vehicle_images"}
+    assert set(rows) == {"face_index", "image_signals", "quality_score", "vehicle_images"}
     assert {(row["state"], row["installed"]) for row in rows.values()} == {("available", None)}
     assert backfill("migrate", "quality_score").code == ExitCode.DONE
     rows = {row["task"]: row for row in backfill("tasks", "--json").json}
     assert (rows["quality_score"]["state"], rows["quality_score"]["installed"]) == ("installed", 1)
     backfill("pause", "quality_score")
-    assert backfill("tasks").out.splitlines()[2].split()[:4] == [
+    assert backfill("tasks").out.splitlines()[3].split()[:4] == [
         "quality_score",
         "1",
         "1",
@@ -54,7 +54,7 @@ def test_tasks_shows_the_odd_ones(
     states = {row["task"]: row["state"] for row in on("tasks", "--json").json}
     assert states == {
         "quality_score": "outdated", "by_hand": "no code", "fails_at_import:x": "broken",
-        "image_signals": "available", "vehicle_images": "available",
+        "face_index": "available", "image_signals": "available", "vehicle_images": "available",
     }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def test_exit_codes_are_documented() -> None:
 )
 def test_dba_page_is_complete(complete: Database, query: str) -> None:
     """Every table, view and function is named, and every knob; a task's own on the task's page."""
-    pages = ("dba.md", "image-signals.md", "vehicle-images.md")
+    pages = ("dba.md", "image-signals.md", "vehicle-images.md", "face-index.md")
     text = "".join((DOCS / page).read_text() for page in pages)
     names = [name for (name,) in complete.connect().execute(query.encode())]
     assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []

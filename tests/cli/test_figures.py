@@ -192,7 +192,7 @@ def test_a_long_name_stands_apart_from_its_amount(
     named = (Figure("objects that were there already", 7),)
     sampled.process(sampled.start(), lambda row: Result(result_of(row), figures=named)).work()
     (run,) = sampled.all("select * from backfill.runs")
-    summary.show(run, sampled.all("select * from backfill.run_figures"), [])
+    summary.show(run, summary.Facts(sampled.all("select * from backfill.run_figures")))
     assert "objects that were there already 7" in " ".join(capsys.readouterr().out.split())
 
 

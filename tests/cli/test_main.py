@@ -172,21 +172,24 @@ def test_interrupt_has_its_exit_code(installed: Database) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": installed.url},
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith("quality_score")
-        watching = installed.connect(autocommit=True)
-        wait_until(
-            lambda: (
-                watching.execute(
-                    "select from pg_stat_activity where application_name = 'backfill status'"
-                    " and state = 'idle' and query ~ 'backfill.runs'"
-                ).rowcount
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline().startswith("quality_score")
+            watching = installed.connect(autocommit=True)
+            wait_until(
+                lambda: (
+                    watching.execute(
+                        "select from pg_stat_activity where application_name = 'backfill status'"
+                        " and state = 'idle' and query ~ 'backfill.runs'"
+                    ).rowcount
+                )
             )
-        )
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "backfill: interrupted\n"
-        assert process.wait() == ExitCode.INTERRUPTED
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "backfill: interrupted\n"
+            assert process.wait() == ExitCode.INTERRUPTED
+        finally:
+            process.kill()
 
 
 def test_version_is_told(backfill: Backfill) -> None:

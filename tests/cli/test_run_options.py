@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from runner.cli.run_options import RunOptions, complete, task_option
+from runner.cli.run_options import RunOptions, common_options, complete, task_option
 from runner.contract import Option, Task
 from runner.errors import UsageError
 from tests import sample
@@ -59,7 +59,36 @@ def test_the_limit_is_what_was_given_or_the_task_s(
 ) -> None:
     """0 lifts a limit that the task has."""
     task = replace(sample.task, pacing=replace(sample.task.pacing, limit=of_task))
-    assert complete(task, given(limit=limit), {}).limit == expected
+    assert complete(task, given(limit=limit), {})[0].limit == expected
+
+
+@pytest.mark.parametrize("limit, each", [(None, 3), (7, 7), (0, None)])
+def test_the_limit_of_each_group_is_among_the_stored_options(
+    limit: int | None, each: int | None
+) -> None:
+    """A task that limits by a column has no limit of the whole run; 0 lifts its own."""
+    pacing = replace(sample.task.pacing, limit=3, limit_by="input")
+    task = replace(sample.task, pacing=pacing)
+    options, settings = complete(task, given(limit=limit), {"folder": "x"})
+    assert options.limit is None
+    stored = {} if each is None else {"limit_by": "input", "limit_each": each}
+    assert settings == {"folder": "x", **stored}
+    (flag,) = (o for o in common_options(task) if o.name == "limit")
+    assert isinstance(flag, click.Option)
+    assert flag.help == "Most rows of each input, all processes together; 0: no limit."
+
+
+def test_a_dry_run_knows_the_limit_of_each_group(
+    sampled: SampleDatabase, narrowed: Backfill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts and shows the rows that the run would take."""
+    monkeypatch.setenv("BACKFILL_TASKS", "tests.loop.limited:task")
+    sampled.items(ok=10)
+    sampled.do("update item set input = 'b' where id > 4")
+    ended = narrowed("run", "sample", "--dry-run", "--limit", "3", "--json")
+    assert (ended.code, ended.json["found"]) == (0, 6), ended.err
+    assert ended.json["first_keys"] == ["1", "2", "3", "5", "6"]
+    assert narrowed("run", "sample", "--dry-run", "--limit", "0", "--json").json["found"] == 10
 
 
 def test_a_task_s_own_limit(sampled: SampleDatabase, narrowed: Backfill) -> None:
@@ -154,7 +183,7 @@ def test_without_the_option_there_is_no_condition(
     assert ended.code == 0, ended.err
     assert done(sampled) == [9, 10]
     assert sampled.one("select where_sql from backfill.run") == "native_key > 8"
-    assert complete(sample.narrowed, given(), {"up_to": None}).where is None
+    assert complete(sample.narrowed, given(), {"up_to": None})[0].where is None
 
 
 def test_a_dry_run_and_the_question_know_the_task_s_limit(
@@ -164,11 +193,12 @@ def test_a_dry_run_and_the_question_know_the_task_s_limit(
     sampled.items(ok=10)
     looked = narrowed("run", "sample", "--dry-run")
     assert "3 rows to do; the first:" in looked.out
-    assert "expected cost: at most $0.75" in looked.out
-    assert sum(line.startswith("  ") for line in looked.out.splitlines()) == 3
+    assert "3 calls x $0.25 = $0.75" in looked.out
+    assert looked.out.count('{"input"') == 3
     asked = narrowed("run", "sample", "--up-to", "2", answer="n\n")
     assert asked.code == 6
-    assert "sample: 2 rows to do, at most $0.50; go ahead?" in asked.err
+    assert "sample: 2 rows to do" in asked.err
+    assert "2 calls x $0.25 = $0.50" in asked.err
     assert sampled.one("select count(*) from backfill.run") == 0
 
 
@@ -240,3 +270,13 @@ def _placed(folder: Callable[[str], str]) -> Task:
 
 
 placed = _placed(_absolute)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_an_option_s_number_is_one(value: str) -> None:
+    """What is no number is told where it is typed, whether or not the option has a range."""
+    for least in (None, 0.1):
+        spend = task_option(Option("max_cost", "dollars", kind=float, minimum=least))
+        ended = CliRunner().invoke(click.Command("run", params=[spend]), [f"--max-cost={value}"])
+        assert ended.exit_code == 2
+        assert "--max-cost" in ended.output

@@ -45,6 +45,10 @@ IMPOSSIBLE_RUNS = [
     ("delay_ms = -1", "run_delay_in_range"),
     ("where_sql = 'true'", "run_filter_has_a_lane"),
     ("lane = 7", "run_filter_has_a_lane"),
+    ("limit_by = 'a', limit_each = 1", "run_filter_has_a_lane"),
+    ("lane = 7, limit_by = 'a'", "run_group_limit_is_whole"),
+    ("limit_each = 1", "run_group_limit_is_whole"),
+    ("lane = 7, limit_by = 'a', limit_each = 0", "run_group_limit_is_whole"),
 ]
 
 IMPOSSIBLE_TASKS = [
@@ -74,6 +78,30 @@ IMPOSSIBLE_RATES = [
     ("blocked_until = now()", "rate_limit_pause_says_why"),
     ("throttled = -1", "rate_limit_counts_are_not_negative"),
     ("set_by = 'me', set_at = null", "rate_limit_setting_says_when"),
+]
+
+IMPOSSIBLE_EFFECTS = [
+    ("state = 'sold', ended_at = now()", "effect_state_is_known"),
+    ("ended_at = now()", "effect_ended_says_when"),
+    ("state = 'settled'", "effect_ended_says_when"),
+    ("usd = -1", "effect_costs_an_amount"),
+    ("usd = 'NaN'", "effect_costs_an_amount"),
+    ("assumed = true", "effect_only_settled_is_assumed"),
+    ("provider = ''", "effect_texts_are_short"),
+    ("note = repeat('x', 501)", "effect_texts_are_short"),
+]
+
+IMPOSSIBLE_PRICES = [
+    ("operation = ''", "price_is_named"),
+    ("from_calls = -1", "price_tier_begins_at_a_count"),
+    ("usd = -1", "price_is_an_amount"),
+    ("usd = 'Infinity'", "price_is_an_amount"),
+]
+
+IMPOSSIBLE_BUDGETS = [
+    ("per = 'week'", "task_budget_period_is_known"),
+    ("usd = -1", "task_budget_is_an_amount"),
+    ("usd = 'NaN'", "task_budget_is_an_amount"),
 ]
 
 FIGURE = "insert into backfill.run_figure (runner_id, name, label, amount) values (1, {}, 1)"
@@ -130,6 +158,22 @@ def test_a_rate_is_never_out_of_its_ranges(engine: Engine) -> None:
         assert refused(engine, statement) == constraint, change
 
 
+def test_money_is_never_in_an_impossible_state(engine: Engine) -> None:
+    """The same holds for calls, prices and budgets."""
+    engine.rows(
+        "insert into backfill.effect (id, task, key, attempt, run_id, runner_id, provider,"
+        " operation, usd) values (gen_random_uuid(), 'sample', '1', 1, 1, 1, 'p', 'o', 1)"
+    )
+    engine.rows("select backfill.set_budget('sample', 1)")
+    for table, cases in (
+        ("effect", IMPOSSIBLE_EFFECTS),
+        ("price", IMPOSSIBLE_PRICES),
+        ("task_budget", IMPOSSIBLE_BUDGETS),
+    ):
+        for change, constraint in cases:
+            assert refused(engine, f"update backfill.{table} set {change}") == constraint, change
+
+
 def test_runners_and_sweeps_are_never_in_an_impossible_state(engine: Engine) -> None:
     """The same holds for the rest."""
     engine.at_work(1)
@@ -141,6 +185,7 @@ def test_every_check_is_tried(engine: Engine) -> None:
     """No check constraint of the schema is left out of the cases above."""
     cases = (
         IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_RATES, IMPOSSIBLE_OTHERS,
+        IMPOSSIBLE_EFFECTS, IMPOSSIBLE_PRICES, IMPOSSIBLE_BUDGETS,
     )  # fmt: skip
     named = {constraint for case in cases for _, constraint in case}
     there = engine.column(

@@ -55,8 +55,9 @@ def test_a_run_stops_at_its_budget_and_the_next_goes_on(
     assert sampled.states() == {"ok": 20, "ready": 40}
     assert sampled.one("select sum(failures) from backfill.job") == 0
     assert sampled.one("select exit_reason from backfill.run") == "budget"
-    assert first.out.startswith("sample: run 1 stopped: its budget is used up\n")
-    assert "go on with: backfill run sample" in first.out.splitlines()
+    lines = first.out.splitlines()
+    assert lines[0] == "sample: run 1 stopped: its budget of 2.0 kB (--max-bytes) is used up"
+    assert lines[-1].endswith("its own: backfill run sample --max-bytes 2050")
 
     second = run_sample(sampled, "--max-bytes", str(100 * SPENT), "--json", tasks=METERED)
     assert second.ended() == 0, second.err

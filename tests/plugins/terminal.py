@@ -53,6 +53,10 @@ class Terminal:
         """Return once it has shown this."""
         wait_until(lambda: words in self.text, seconds=seconds)
 
+    def types(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self._master, text.encode())
+
     def ended(self, seconds: float = ENDED_S) -> int:
         """Its exit code, once it has ended; what it shows is read meanwhile."""
         wait_until(lambda: (self.text, self.process.poll())[1] is not None, seconds=seconds)

@@ -1,0 +1,10 @@
+-- Purpose: What was spent for each payer, by task, the dearest first.
+-- Parameters: task: its name, or null for all; limit: rows at most, or null for all
+-- Index: spend_day by primary key where a task is named; effect_intended
+-- Lock order: none
+select s.payer, s.task, sum(s.calls)::bigint as calls, sum(s.usd) as usd,
+       sum(s.open_calls)::bigint as open_calls, sum(s.open_usd) as open_usd,
+       count(*) over () as of, sum(sum(s.usd)) over () as total_usd
+  from backfill.spend s where %(task)s::text is null or s.task = %(task)s
+ group by s.payer, s.task
+ order by sum(s.usd) desc, s.payer nulls last, s.task limit %(limit)s
