@@ -6,8 +6,9 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos scale eval-duplicates \
-	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle constraints build clean
+.PHONY: help install demo test check format bench chaos scale eval-duplicates eval-faces \
+	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle chaos-faces bench-paid \
+	constraints build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
@@ -45,6 +46,9 @@ scale: install ## Measure the cost of a claim at 10 thousand, 1 million and 5 mi
 eval-duplicates: install ## Evaluate duplicate detection on drawn receipts and their copies
 	@$(BIN)/python -m tests.bench.duplicates_eval $(ARGS)
 
+eval-faces: install ## Evaluate local faces on labelled pictures (ARGS='FOLDER')
+	@$(BIN)/python -m tests.bench.faces_eval $(ARGS)
+
 bench-duplicates: install ## Measure the search for near hashes among 100 thousand and 1 million
 	@$(BIN)/python -m tests.bench.duplicates $(ARGS)
 
@@ -56,6 +60,13 @@ bench-rates: install ## Measure how much of a shared rate is used, and that it i
 
 chaos-vehicles: install ## Kill processes that download from a hostile host, and compare the end state
 	@$(BIN)/python -m tests.bench.vehicles_chaos $(ARGS)
+
+chaos-faces: install ## Kill processes that index faces at a failing provider, and check every face and cent
+	@$(BIN)/python -m tests.bench.faces_chaos $(ARGS)
+
+bench-paid: install ## Measure how paid calls keep to a quota, and where a budget stops them
+	@$(BIN)/python -m tests.bench.paid_quota
+	@$(BIN)/python -m tests.bench.paid_budget
 
 bench-idle: install ## Measure a run with nothing to do on a million vehicles
 	@$(BIN)/python -m tests.bench.vehicles_idle $(ARGS)

@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.plugins.detectors",
     "tests.plugins.processes",
     "tests.plugins.terminal",
+    "tests.rekognition.fixtures",
 ]

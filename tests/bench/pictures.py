@@ -142,7 +142,7 @@ def _overlap_of(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
 
 
 def _evaluated(picture: Picture) -> dict[str, Any]:
-    return evaluate(picture, find(picture, None, (1, 1), None))
+    return evaluate(picture, find("picture", picture, None, (1, 1), None))
 
 
 def _enlarged(path: Path, pixels: int) -> bytes:

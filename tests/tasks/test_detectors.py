@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from runner.contract import Result
-from runner.errors import Permanent, Retry, RowOutcome, UsageError
+from runner.contract import Call, Compute, Effect, NoLimits, Result
+from runner.errors import Halt, Permanent, Retry, RowOutcome, UsageError
+from runner.faces.rekognition_calls import RATE
+from runner.faces.rekognition_errors import LostReply
+from runner.tasks.quality_score import task
 from tests.plugins.detectors import RekognitionService, VisionService
 from tests.plugins.picture_host import PictureHost, body
 from tests.tasks.samples import BOX, PICTURE, Open, row, value
@@ -141,13 +148,69 @@ def bird(*instances: tuple[dict[str, float], float], confidence: float = 99.0) -
     }
 
 
+class NotedLimits(NoLimits):
+    """Remembers turns, calls and what it is told."""
+
+    def __init__(self) -> None:
+        self.turns: list[str] = []
+        self.told: list[str] = []
+        self.calls: list[tuple[str, Call]] = []
+        self.effects: list[Effect] = []
+
+    def acquire(
+        self, name: str, tokens: int = 1, *, timeout: float | None = None
+    ) -> AbstractContextManager[None]:
+        """A turn at once."""
+        self.turns.append(name)
+        return nullcontext()
+
+    def throttled(self, name: str, after: float | None) -> None:
+        """Remember it."""
+        self.told.append(f"throttled {name}")
+
+    def succeeded(self, name: str) -> None:
+        """Remember it."""
+        self.told.append(f"succeeded {name}")
+
+    def effect(self, key: str, call: Call) -> AbstractContextManager[Effect]:
+        """Remember both."""
+        self.calls.append((key, call))
+        self.effects.append(Effect(Decimal(0)))
+        return nullcontext(self.effects[-1])
+
+
+@dataclass(frozen=True)
+class Detecting:
+    """The task with Rekognition as its detector, and one picture."""
+
+    limiter: NotedLimits
+    compute: Compute
+    url: str
+
+    def one(self) -> object:
+        """Compute the row of the picture, whose key is 1."""
+        return self.compute(row(self.url))
+
+
+@pytest.fixture
+def detecting(
+    picture_host: PictureHost, rekognition_service: RekognitionService
+) -> Iterator[Detecting]:
+    """The task as a run opens it, under shared limits."""
+    settings = {option.name: option.default for option in task.options}
+    settings |= {"detector": "rekognition", "allow": "127.0.0.1"}
+    limiter = NotedLimits()
+    with task.opened(settings, limiter) as compute:
+        yield Detecting(limiter, compute, picture_host.add("/a.jpg", PICTURE))
+
+
 REKOGNITION_BOX = {"Left": 0.3, "Top": 0.25, "Width": 0.4, "Height": 0.5}
 
 
 def test_rekognition_finds_the_subject(
     opened: Open, picture_host: PictureHost, rekognition_service: RekognitionService
 ) -> None:
-    """The instances of the label count, and the call's price is reported."""
+    """The instances of the label count."""
     rekognition_service.labels = [
         bird((REKOGNITION_BOX, 97.5), ({**REKOGNITION_BOX, "Width": 0.7}, 20.0)),
         {"Name": "Tree", "Confidence": 99.9, "Instances": [], "Parents": []},
@@ -155,7 +218,6 @@ def test_rekognition_finds_the_subject(
     compute = opened(detector="rekognition")
     result = compute(row(picture_host.add("/a.jpg", PICTURE)))
     assert isinstance(result, Result)
-    assert result.spend_usd == pytest.approx(0.001)
     details = result.value["quality_details"]
     assert details["box"] == BOX
     assert (details["box_source"], details["confidence"]) == ("rekognition", 0.975)
@@ -175,48 +237,83 @@ def test_rekognition_sees_none(
 def test_rekognition_sees_it_but_not_where(
     opened: Open, picture_host: PictureHost, rekognition_service: RekognitionService
 ) -> None:
-    """A label without instances leaves the place to the estimate; the call is paid all the same."""
+    """A label without instances leaves the place to the estimate."""
     rekognition_service.labels = [bird()]
     result = opened(detector="rekognition")(row(picture_host.add("/a.jpg", PICTURE)))
     assert isinstance(result, Result)
-    assert result.spend_usd == pytest.approx(0.001)
     assert result.value["quality_details"]["box_source"] == "estimated"
     assert result.value["quality_details"]["notes"] == ["rekognition saw it, but not where"]
 
 
 @pytest.mark.parametrize(
-    "status, code, kind, expected, asked",
+    "status, code, kind, expected",
     [
-        (400, "AccessDeniedException", Permanent, "detector_denied", 1),
-        (400, "ExpiredTokenException", Permanent, "detector_denied", 1),
-        (400, "ImageTooLargeException", Permanent, "detector_rejected", 1),
-        (400, "InvalidImageFormatException", Permanent, "detector_rejected", 1),
-        (400, "ProvisionedThroughputExceededException", Retry, "detector_throttled", 3),
-        (400, "ThrottlingException", Retry, "detector_throttled", 3),
-        (500, "InternalServerError", Retry, "detector", 3),
+        (400, "AccessDeniedException", Halt, None),
+        (400, "ExpiredTokenException", Halt, None),
+        (400, "ImageTooLargeException", Permanent, "image_too_large"),
+        (400, "InvalidImageFormatException", Permanent, "invalid_image_format"),
+        (400, "ProvisionedThroughputExceededException", Retry, "throttled"),
+        (400, "ThrottlingException", Retry, "throttled"),
+        (500, "InternalServerError", Retry, "server_error"),
     ],
 )
 def test_rekognition_errors(
-    opened: Open,
-    picture_host: PictureHost,
+    detecting: Detecting,
     rekognition_service: RekognitionService,
     status: int,
     code: str,
     kind: type[RowOutcome],
-    expected: str,
-    asked: int,
+    expected: str | None,
 ) -> None:
-    """Each error has its outcome, and the SDK tries at most twice more by itself."""
+    """Each has its outcome, is not repeated at once, and is not charged for."""
     rekognition_service.errors = [(status, code)] * 10
-    with pytest.raises(RowOutcome, match=code) as caught:
-        opened(detector="rekognition")(row(picture_host.add("/a.jpg", PICTURE)))
+    with pytest.raises(kind, match=code) as caught:
+        detecting.one()
     error = caught.value
-    assert isinstance(error, kind)
-    assert isinstance(error, Permanent | Retry)
-    assert error.code == expected
-    assert len(rekognition_service.requests) == asked
+    assert getattr(error, "code", None) == expected
+    assert len(rekognition_service.requests) == 1
+    (effect,) = detecting.limiter.effects
+    assert (effect.state, effect.note) == ("refused", str(error))
+    throttled = expected == "throttled"
+    assert detecting.limiter.told == (["throttled rekognition"] if throttled else [])
     if isinstance(error, Retry):
-        assert error.counts == (expected != "detector_throttled")
+        assert error.counts != throttled
+
+
+def test_a_call_of_rekognition_is_written_down_and_in_its_turn(
+    detecting: Detecting, rekognition_service: RekognitionService
+) -> None:
+    """With what it is billed by, and the row's key; the shared rate hears that it went well."""
+    result = detecting.one()
+    assert isinstance(result, Result)
+    assert result.spend_usd == 0
+    assert detecting.limiter.calls == [
+        ("1", Call("rekognition", "DetectLabels", "eu-west-1", reference="1"))
+    ]
+    assert [effect.state for effect in detecting.limiter.effects] == ["answered"]
+    assert detecting.limiter.turns == ["rekognition"]
+    assert detecting.limiter.told == ["succeeded rekognition"]
+
+
+def test_a_lost_answer_of_rekognition_may_have_been_charged(
+    detecting: Detecting, rekognition_service: RekognitionService
+) -> None:
+    """It is no refusal."""
+    rekognition_service.errors = [(502, "")]
+    with pytest.raises(LostReply):
+        detecting.one()
+    assert [effect.state for effect in detecting.limiter.effects] == ["answered"]
+
+
+def test_stored_boxes_need_no_calls(rekognition_service: RekognitionService) -> None:
+    """The estimate is by what a sample of the rows has; without Rekognition nothing is paid."""
+    settings = {option.name: option.default for option in task.options}
+    rows = [row("a"), row("b"), row("c", boxes=BOX), row("d", boxes="[]")]
+    assert task.expected is not None
+    assert task.expected(settings, rows) == ()
+    (found,) = task.expected({**settings, "detector": "rekognition"}, rows)
+    assert (found.operation, found.region, found.rate) == ("DetectLabels", "eu-west-1", RATE)
+    assert (found.a_row, found.basis) == (0.75, "3 of 4 pictures have no box stored")
 
 
 @pytest.mark.parametrize("missing", ["AWS_REGION", "AWS_ACCESS_KEY_ID"])

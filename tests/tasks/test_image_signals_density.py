@@ -85,7 +85,7 @@ def test_ruled_lines_across_are_no_text() -> None:
     assert text_density(image) == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_score_is_always_in_range(width: int, height: int, random: object) -> None:
     """A picture of any size and content has a whole number from 0 to 100."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Limiter, Option, Pacing, Settings, Task
+from runner.contract import Compute, Expected, Limiter, Option, Pacing, Row, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks import downloads
 from runner.tasks.quality_score.score import VERSION
@@ -34,6 +35,12 @@ OPTIONS = (
         minimum=0,
         maximum=1,
     ),
+    Option(
+        "max_cost",
+        "stop when so many US dollars are spent, all processes together",
+        kind=float,
+        minimum=0.001,
+    ),
     *downloads.OPTIONS,
 )
 
@@ -45,12 +52,12 @@ def _open(settings: Settings, limiter: Limiter | None = None) -> AbstractContext
     return open_task(settings, limiter)
 
 
-def _price_usd(settings: Settings) -> float:
+def _expected(settings: Settings, rows: Sequence[Row]) -> Sequence[Expected]:
     if settings["detector"] != "rekognition":
-        return 0.0
-    from runner.tasks.quality_score.rekognition import USD_A_CALL
+        return ()
+    from runner.tasks.quality_score.rekognition import expected
 
-    return USD_A_CALL
+    return expected(rows)
 
 
 task = Task(
@@ -60,6 +67,8 @@ task = Task(
     open=_open,
     open_limited=_open,
     options=OPTIONS,
+    expected=_expected,
+    sample=100,
     pacing=Pacing(batch_size=10, batch_size_max=50, delay_ms=2000, delay_ms_max=30_000, threads=8),
     binding={
         "table": "public.images",

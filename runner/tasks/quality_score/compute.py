@@ -45,17 +45,15 @@ class Compute:
             raise Skip("the row has no URL")
         picture = self._picture(url)
         size = _stored_size(row, picture)
-        subject = find(picture, row.get("boxes"), size, self._detector)
+        subject = find(row["key"], picture, row.get("boxes"), size, self._detector)
         value = evaluate(picture, subject)
         if subject.confidence is not None and subject.confidence < self._least:
-            uncertain = NothingFound(
+            raise NothingFound(
                 f"the subject's box is too uncertain: confidence {subject.confidence:.2f} "
                 f"is below {self._least:.2f}",
                 {**value, "quality_score": None},
             )
-            uncertain.spend_usd = subject.spend_usd
-            raise uncertain
-        return Result(value, subject.spend_usd)
+        return Result(value)
 
     def _picture(self, url: str) -> Picture:
         with self._client.get(url) as download:

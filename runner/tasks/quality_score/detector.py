@@ -28,16 +28,15 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a detector found in one picture, who it is, and what asking cost in US dollars."""
+    """What a detector found in one picture, and who it is."""
 
     name: str
     version: str
     detections: tuple[Detection, ...] = ()
-    spend_usd: float = 0.0
 
 
-Detector = Callable[[Image.Image], Answer]
-"""Called from several threads at once with an RGB picture; raises `Permanent` or `Retry`."""
+Detector = Callable[[str, Image.Image], Answer]
+"""Called from several threads at once with a row's key and its RGB picture; raises `RowOutcome`."""
 
 
 def as_jpeg(image: Image.Image) -> bytes:

@@ -39,7 +39,7 @@ class HttpDetector:
         self._label = label.casefold()
         self._least = min_confidence
 
-    def __call__(self, image: Image.Image) -> Answer:
+    def __call__(self, _key: str, image: Image.Image) -> Answer:
         """Raises `Permanent` with `detector_denied` or `detector_rejected`, or `Retry`."""
         try:
             body = self._client.post(self._url, as_jpeg(image), self._headers)

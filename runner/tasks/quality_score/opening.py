@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runner.contract import Compute, Limiter, Settings
+from runner.contract import Compute, Limiter, NoLimits, Settings
 from runner.errors import Permanent, UsageError
 from runner.fetch import Client
 from runner.fetch.urls import check
@@ -26,13 +26,13 @@ def open_task(settings: Settings, limiter: Limiter | None = None) -> Iterator[Co
     ):
         yield compute.Compute(
             client,
-            _detector(settings, own),
+            _detector(settings, own, limiter or NoLimits()),
             min_box_confidence=settings["min_box_confidence"],
             max_pixels=downloads.max_pixels(settings),
         )
 
 
-def _detector(settings: Settings, client: Client) -> Detector | None:
+def _detector(settings: Settings, client: Client, limiter: Limiter) -> Detector | None:
     kind, url = settings["detector"], settings["detector_url"]
     if url and kind != "http":
         raise UsageError(f"--detector-url is for --detector http, which is {kind}")
@@ -54,6 +54,7 @@ def _detector(settings: Settings, client: Client) -> Detector | None:
         from runner.tasks.quality_score.rekognition import RekognitionDetector
 
         return RekognitionDetector(
+            limiter,
             label=settings["label"],
             min_confidence=settings["min_confidence"],
             timeout_s=settings["download_timeout"],

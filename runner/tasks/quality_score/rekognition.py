@@ -6,52 +6,24 @@ Region, credentials and an endpoint of one's own come from the AWS SDK's usual p
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
 
-from runner.errors import Permanent, Retry, RowOutcome, UsageError
-from runner.tasks.quality_score.boxes import from_edges
+from runner.contract import Call, Expected, Limiter, Row
+from runner.faces.rekognition_calls import NAME, RATE, Turns, paid
+from runner.faces.rekognition_client import connect, region
+from runner.tasks.quality_score.boxes import from_edges, read_stored
 from runner.tasks.quality_score.detector import Answer, Detection, as_jpeg
 
 if TYPE_CHECKING:
-    from types_boto3_rekognition import RekognitionClient
     from types_boto3_rekognition.type_defs import DetectLabelsResponseTypeDef, LabelTypeDef
 
-NAME = "rekognition"
+OPERATION = "DetectLabels"
 
-USD_A_CALL = 0.001
-"""List price of an image in the first million a month (group 2, us-east-1)."""
-
-SDK_RETRIES = 2
-
-_THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "Throttling",
-        "TooManyRequestsException",
-        "LimitExceededException",
-    }
-)
-_PICTURE = frozenset(
-    {"ImageTooLargeException", "InvalidImageFormatException", "InvalidParameterException"}
-)
-_DENIED = frozenset(
-    {
-        "AccessDeniedException",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-        "ExpiredTokenException",
-        "MissingAuthenticationTokenException",
-        "InvalidClientTokenId",
-        "SubscriptionRequiredException",
-    }
-)
+UNKNOWN_SIZE = 1_000_000
+"""Pixels each way of a picture whose size no row says: boxes in pixels fit into it."""
 
 
 class RekognitionDetector:
@@ -60,25 +32,29 @@ class RekognitionDetector:
     Raises `UsageError` where the SDK finds no region or no credentials.
     """
 
-    def __init__(self, *, label: str, min_confidence: float, timeout_s: float) -> None:
+    def __init__(
+        self, limiter: Limiter, *, label: str, min_confidence: float, timeout_s: float
+    ) -> None:
+        self._limiter = limiter
         self._label = label
         self._least = min_confidence
-        self._client = _connect(timeout_s)
+        self._client = connect(timeout_s=timeout_s)
+        self._turns = Turns(self._client, limiter)
 
-    def __call__(self, image: Image.Image) -> Answer:
-        """Raises `Permanent` (`detector_denied`, `detector_rejected`) or `Retry`."""
-        try:
-            reply = self._client.detect_labels(
-                Image={"Bytes": as_jpeg(image)},
-                MinConfidence=self._least * 100,
-                Features=["GENERAL_LABELS"],
-                Settings={"GeneralLabels": {"LabelInclusionFilters": [self._label]}},
+    def __call__(self, key: str, image: Image.Image) -> Answer:
+        """Raises what `rekognition_errors` makes of errors, and `Retry` where money is used up."""
+        picture = as_jpeg(image)
+        call = Call(NAME, OPERATION, self._client.meta.region_name, reference=key)
+        with paid(self._limiter, key, call):
+            reply = self._turns.call(
+                OPERATION,
+                lambda: self._client.detect_labels(
+                    Image={"Bytes": picture},
+                    MinConfidence=self._least * 100,
+                    Features=["GENERAL_LABELS"],
+                    Settings={"GeneralLabels": {"LabelInclusionFilters": [self._label]}},
+                ),
             )
-        except ClientError as error:
-            raise _outcome(error) from error
-        except BotoCoreError as error:
-            text = " ".join(str(error).split())[:160]
-            raise Retry(f"Rekognition can't be reached: {text}", code="detector") from error
         return self._read(reply)
 
     def _read(self, reply: DetectLabelsResponseTypeDef) -> Answer:
@@ -93,7 +69,6 @@ class RekognitionDetector:
             name=NAME,
             version=str(reply.get("LabelModelVersion", "")),
             detections=tuple(one for label in labels for one in self._instances(label)),
-            spend_usd=USD_A_CALL,
         )
 
     def _instances(self, label: LabelTypeDef) -> list[Detection]:
@@ -111,39 +86,15 @@ class RekognitionDetector:
         return found or [Detection(None, min(label.get("Confidence", 0.0) / 100, 1.0))]
 
 
-def _connect(timeout_s: float) -> RekognitionClient:
-    region = os.environ.get("AWS_REGION")  # which boto3, unlike other SDKs, does not read
-    try:
-        session = boto3.Session(region_name=region)
-        if not session.region_name:
-            raise UsageError("detector rekognition needs a region: set AWS_REGION")
-        if session.get_credentials() is None:
-            raise UsageError(
-                "detector rekognition found no AWS credentials: "
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
-        config = Config(
-            connect_timeout=5,
-            read_timeout=timeout_s,
-            retries={"max_attempts": SDK_RETRIES},
-            max_pool_connections=64,
-        )
-        return session.client("rekognition", config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"detector rekognition can't be set up: {error}") from error
+def expected(rows: Sequence[Row]) -> Sequence[Expected]:
+    """A call for each picture whose subject's box isn't stored."""
+    asked = sum(not _has_box(row) for row in rows)
+    share = asked / len(rows) if rows else 1.0
+    basis = "" if asked == len(rows) else f"{asked} of {len(rows)} pictures have no box stored"
+    return (Expected(NAME, OPERATION, share, region(), basis, RATE),)
 
 
-def _outcome(error: ClientError) -> RowOutcome:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    text = str(error.response.get("Error", {}).get("Message", ""))[:160]
-    message = f"Rekognition says {code}: {text}".rstrip(": ")
-    if code in _THROTTLED:
-        return Retry(message, code="detector_throttled", counts=False)
-    if code in _DENIED:
-        return Permanent(
-            f"{message}; check the AWS credentials and the right rekognition:DetectLabels",
-            code="detector_denied",
-        )
-    if code in _PICTURE:
-        return Permanent(message, code="detector_rejected")
-    return Retry(message, code="detector")
+def _has_box(row: Row) -> bool:
+    width, height = row.get("width"), row.get("height")
+    stored = read_stored(row.get("boxes"), width or UNKNOWN_SIZE, height or UNKNOWN_SIZE)
+    return stored.box is not None

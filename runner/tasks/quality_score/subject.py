@@ -26,15 +26,18 @@ class Subject:
     confidence: float | None = None
     visible_ratio: float | None = None
     detector: dict[str, str] | None = None
-    spend_usd: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
 def find(
-    picture: Picture, stored: Any, stored_size: tuple[int, int], detector: Detector | None
+    key: str,
+    picture: Picture,
+    stored: Any,
+    stored_size: tuple[int, int],
+    detector: Detector | None,
 ) -> Subject:
-    """Ask each in turn. `stored` is what the row holds, in pixels of a picture of `stored_size`
-    where it is in pixels; the detector may raise `Permanent` or `Retry`.
+    """Ask each in turn. `stored` is what the row with that key holds, in pixels of a picture of
+    `stored_size` where it is in pixels; the detector may raise `RowOutcome`.
     """
     known = read_stored(stored, *stored_size)
     if known.box is not None:
@@ -47,10 +50,10 @@ def find(
         )
     if detector is None:
         return _estimated(picture, known.notes)
-    answer = detector(picture.image)
+    answer = detector(key, picture.image)
     placed = [one for one in answer.detections if one.box is not None]
     if answer.detections and not placed:
-        return _estimated(picture, [*known.notes, f"{answer.name} saw it, but not where"], answer)
+        return _estimated(picture, [*known.notes, f"{answer.name} saw it, but not where"])
     return _detected(answer, known.notes)
 
 
@@ -62,7 +65,7 @@ def _detected(answer: Answer, notes: list[str]) -> Subject:
     who = {"name": answer.name, "version": answer.version}
     placed = [(one, one.box) for one in answer.detections if one.box is not None]
     if not placed:
-        return Subject(answer.name, detector=who, spend_usd=answer.spend_usd, notes=notes)
+        return Subject(answer.name, detector=who, notes=notes)
     main, box = max(placed, key=lambda found: (found[1].share, found[0].confidence))
     return Subject(
         answer.name,
@@ -71,22 +74,19 @@ def _detected(answer: Answer, notes: list[str]) -> Subject:
         confidence=main.confidence,
         visible_ratio=main.visible_ratio,
         detector=who,
-        spend_usd=answer.spend_usd,
         notes=notes,
     )
 
 
-def _estimated(picture: Picture, notes: list[str], asked: Answer | None = None) -> Subject:
-    spend = asked.spend_usd if asked else 0.0
+def _estimated(picture: Picture, notes: list[str]) -> Subject:
     found = estimate(picture.image)
     if found is None:
-        return Subject("none", spend_usd=spend, notes=[*notes, "the picture is all the same"])
+        return Subject("none", notes=[*notes, "the picture is all the same"])
     return Subject(
         "estimated",
         found.box,
         count=1,
         confidence=found.confidence,
         detector={"name": NAME, "version": VERSION},
-        spend_usd=spend,
         notes=notes,
     )
