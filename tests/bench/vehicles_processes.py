@@ -1,4 +1,4 @@
-"""A run of vehicle_images as processes: watched for their memory, and killed now and then."""
+"""A run of a task as processes: watched for their memory, and killed now and then."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ def run(
     arguments: Sequence[str],
     log: Path,
     *,
+    task: str = "vehicle_images",
     kill_every: float | None = None,
     most_kills: int | None = None,
     patience: float = 3600,
     seed: int = 1,
 ) -> Ran:
-    """`backfill run vehicle_images` with these arguments, to its end; None as exit code: too long.
+    """`backfill run` of the task with these arguments, to its end; None as exit code: too long.
 
     With `kill_every`, one of its processes is drawn and killed at each so many seconds, until
     `most_kills` were. `log` takes what the processes say.
     """
     ran, chance = Ran(), Random(seed)
-    command = [sys.executable, "-m", "runner", "run", "vehicle_images", *arguments]
+    command = [sys.executable, "-m", "runner", "run", task, *arguments]
     with (
         log.open("wb") as out,
         psycopg.connect(url, autocommit=True) as connection,
