@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import shutil
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import click
 
+from runner.cli import demo_faces
 from runner.cli.common import settings
+from runner.cli.demo_running import connect, install, run
 from runner.cli.output import heading
 from runner.errors import BackfillError, ExitCode
 
@@ -25,7 +27,10 @@ TASK = "quality_score"
 DATABASE = "backfill_demo"
 
 PROGRESS = "select task, total, done, ok, failed, percent, wait_reason from backfill.progress"
-CAUSES = "select error_class, rows, example_message from backfill.failure_causes order by rows desc"
+CAUSES = (
+    "select error_class, rows, example_message from backfill.failure_causes"
+    " where task = 'quality_score' order by rows desc"
+)
 BANDS = "select * from backfill.quality_score_bands"
 BUCKETS = (
     "select least(quality_score / 10 * 10, 90) as from_score, count(*) as images"
@@ -48,26 +53,29 @@ def demo(ctx: click.Context, rows: int, workers: int) -> int:
 
     Starts an embedded PostgreSQL, creates a sample table of images (some of them broken on
     purpose), serves the pictures on loopback, installs quality_score and runs it with several
-    processes at once. A second call goes on with what is there.
+    processes at once. At its end face_index is ready to be tried on two small albums. A second
+    call goes on with what is there.
     """
     from runner.demo import application, process
 
     url = _database(settings(ctx).database_url)
-    with _connect(url) as connection:
+    with connect(url) as connection:
         port = application.last_port(connection)
     with process.start(port) as host:
-        with _connect(url) as connection:
+        with connect(url) as connection:
             counts = application.load(connection, host.base_url, rows)
         click.echo(
             f"sample table public.images: {counts.total:,} rows, {counts.broken} of them "
             f"broken on purpose; pictures served at {host.base_url}"
         )
-        _migrate(url)
-        code = _run(url, host.base_url, workers)
+        install(url, TASK, {"boxes": "boxes"})
+        options = ["--workers", str(workers), "--delay", "0", "--base-url", host.base_url]
+        code = run(url, TASK, *options)
     if code not in (ExitCode.DONE, ExitCode.FAILED_ITEMS):
         return code
     failed = _report(url)
-    _next_steps(url)
+    faces = demo_faces.prepare(url)
+    _next_steps(url, [shlex.join([_command(), *step]) for step in faces])
     return _judge(failed, counts)
 
 
@@ -93,47 +101,13 @@ def _database(given: str | None) -> str:
     return server.url(DATABASE)
 
 
-def _connect(url: str) -> Any:
-    from runner.database.session import connect
-
-    return _tuples(connect(url, name="backfill demo"))
-
-
-def _tuples(connection: Any) -> Any:
-    from psycopg.rows import tuple_row
-
-    connection.row_factory = tuple_row
-    return connection
-
-
-def _migrate(url: str) -> None:
-    from runner import registry
-    from runner.database import migrate
-
-    known = registry.all_tasks()
-    migrate.upgrade(url, [known[TASK]], {"boxes": "boxes"}, known=list(known.values()))
-    click.echo(f"schema backfill is installed, with the task {TASK}")
-
-
-def _run(url: str, base_url: str, workers: int) -> int:
-    """Run the task as a user would; the command's exit code."""
-    arguments = ["run", TASK, "--workers", str(workers), "--delay", "0", "--base-url", base_url]
-    shown = " ".join(["backfill", *arguments])
-    click.echo(f"\n$ {shown}")
-    sys.stdout.flush()
-    return subprocess.run(
-        [sys.executable, "-m", "runner", *arguments],
-        env={**os.environ, "DATABASE_URL": url}, check=False,
-    ).returncode  # fmt: skip
-
-
 def _report(url: str) -> int:
     """Print what psql would show; how many rows failed."""
     from psycopg.rows import dict_row
 
     from runner.demo.report import buckets, histogram, table
 
-    with _connect(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with connect(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
         found = {
             query: list(cursor.execute(query).fetchall())
             for query in (PROGRESS, CAUSES, BANDS, BUCKETS)
@@ -154,10 +128,12 @@ def _show(query: str, result: RenderableType) -> None:
     Console().print(result)
 
 
-def _next_steps(url: str) -> None:
+def _next_steps(url: str, faces: Sequence[str]) -> None:
     command = _command()
     click.echo("\nnext, try:")
     click.echo(f'  export DATABASE_URL="{_without_password(url)}"')
+    for line in faces:
+        click.echo(f"  {line}")
     if shutil.which("psql"):
         click.echo('  psql "$DATABASE_URL" -c "select * from backfill.failures"')
     for line in (

@@ -96,7 +96,7 @@ def _statement(name: str) -> bytes:
 
 
 def _owner(connection: psycopg.Connection[Any]) -> tuple[bool, bool]:
-    row = connection.execute(_statement("owner")).fetchone()
+    row = connection.execute(_statement("owner"), {"tables": ["public.images"]}).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 

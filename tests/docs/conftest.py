@@ -13,6 +13,7 @@ import pytest
 from runner.database import migrate
 from runner.database.files import sql_folder
 from runner.registry import find
+from tests.cli.conftest import install_face_index
 from tests.docs.pages import Page, all_pages
 from tests.image_signals.payments import install_with_uuids as install_image_signals
 from tests.plugins.database import Database, DatabaseTemplate, NewDatabase
@@ -64,6 +65,7 @@ def spoken_of(
         migrate.upgrade(url, [find("quality_score")], {})
         install_image_signals(url)
         install_vehicle_images(url)
+        install_face_index(url)
         with psycopg.connect(url) as connection:
             for block in example.blocks:
                 if block.file is not None and block.file.endswith(".sql"):
