@@ -20,6 +20,7 @@ def downgrade() -> None:
     for name in ("count_pending", "preview", "create_run", "start", "end_run"):
         run_function("engine/0001/20_control.sql", name)
     run_function("engine/0001/30_discover.sql", "discover")
+    run_function("engine/0005/25_suspects.sql", "rescue")
     for name in ("roles", "guarded_functions"):
         run_function("engine/0006/70_roles.sql", name)
     execute("select backfill.set_up_roles();")

@@ -24,6 +24,9 @@ from runner.loop.process import Process
 LAST_WORDS_S = 5.0
 """How long a stopped command waits for a lost server to hear how its run ended."""
 
+LAST_GRACE = "1 second"
+"""Silence after which processes are looked at when all of this command are gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -90,8 +93,11 @@ class Work:
     def _end_if_deserted(self, session: Session, reason: str, pids: set[int]) -> None:
         """End a run that only processes of this command worked for, and they are gone.
 
-        Those that crashed, or never came so far as to join, could not end it.
+        Those that crashed, or never came so far as to join, could not end it, and nobody else may
+        be there to give back what they held.
         """
+        if self.compute is None:
+            session.call("rescue", grace=LAST_GRACE)
         host = socket.gethostname()
         others = [
             found

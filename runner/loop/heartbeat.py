@@ -24,6 +24,9 @@ SETTLE_BEATS = 6
 """Beats after a new connection before it looks again: a restarted server has forgotten all session
 locks, and processes that are not back yet are not dead."""
 
+RESCUE_GRACE = "3 seconds"
+"""A process that has just joined has its lock by then."""
+
 
 class Heartbeat:
     """Beats for one runner until `close()`; `lost` is set when it was presumed dead.
@@ -96,7 +99,7 @@ class Heartbeat:
             self._locked = self._session.one("mark_alive", runner=self._runner)["taken"]
 
     def _rescue(self) -> None:
-        for row in self._session.call("rescue"):
+        for row in self._session.call("rescue", grace=RESCUE_GRACE):
             log.warning(
                 "runner %s died; its %s jobs are ready again", row["runner_id"], row["jobs"]
             )

@@ -76,6 +76,7 @@ class Expected:
         """Counted once each: in the transactions of results, so a row done twice would show."""
         kinds = Counter(kind for asset in self._done() for kind, _ in asset.decisions.values())
         wanted = {
+            "pictures": sum(1 for _ in self._done()),
             "faces found": kinds.total(),
             "assigned": kinds["assign"],
             "to review": kinds["suggest"] + kinds["unknown"],
@@ -95,7 +96,7 @@ class Expected:
         for key, times in charged.items():
             of_user[users.get(key, "")] += times
         for asset in self._done():
-            unpaid[str(asset.user.id)] += asset.state == "ok" and not charged[str(asset.id)]
+            unpaid[str(asset.user.id)] += asset.held and not charged[str(asset.id)]
         indexed = {paid.payer: paid for paid in end.paid if paid.operation == "IndexFaces"}
         for user in sorted(of_user.keys() | indexed.keys()):
             booked = (indexed[user].calls, indexed[user].assumed) if user in indexed else (0, 0)
@@ -114,10 +115,10 @@ class Expected:
 
     def again(self, end: End) -> tuple[int, int]:
         """Charges beyond one for each asset: of those with faces in the collection, and without."""
-        states = {str(asset.id): asset.state for asset in self.world.assets}
+        held = {str(asset.id) for asset in self.world.assets if asset.held}
         more = Counter[bool]()
         for key, times in self._charged(end).items():
-            more[states.get(key) == "ok"] += times - 1
+            more[key in held] += times - 1
         return more[True], more[False]
 
 

@@ -92,6 +92,11 @@ class Asset:
         return "ok" if any(face.kept for face in self.faces) else "nothing_found"
 
     @property
+    def held(self) -> bool:
+        """Whether the service keeps a face of it, be it only until that is deleted."""
+        return any(not face.blurred for face in self.faces)
+
+    @property
     def decisions(self) -> dict[tuple[int, int], tuple[Kind, int | None]]:
         """Of each kept face (person, variation): what is decided, and the person who is meant."""
         kept = [face for face in self.faces if face.kept]

@@ -25,6 +25,9 @@ _TIMES = (
     (re.compile(r"\b\d[\d.]* ?(ms|s)\b"), "N s"),
 )
 
+_PROGRESS = re.compile(r"\w+: [\d,]+/~?[\d,]+ \(")
+"""A line that a run prints each ten seconds: on a slow machine only."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -34,8 +37,9 @@ class Shown:
     output: str
 
     def without_times(self) -> Shown:
-        """With times made equal, since they never are."""
-        kept = (line.rstrip() for line in self.output.splitlines() if line.strip())
+        """With times made equal, since they never are, and without lines that depend on them."""
+        lines = (line.rstrip() for line in self.output.splitlines() if line.strip())
+        kept = (line for line in lines if not _PROGRESS.match(line))
         output = "\n".join(kept)
         for pattern, replacement in _TIMES:
             output = pattern.sub(replacement, output)

@@ -59,6 +59,17 @@ def test_a_process_that_holds_its_lock_has_until_the_lease(engine: Engine) -> No
     assert engine.rescue() == [{"runner_id": runner, "jobs": 2}]
 
 
+def test_a_slow_process_does_not_take_itself_for_dead(engine: Engine) -> None:
+    """The session that holds a process's lock could take it again, and proves that it is alive."""
+    _, runner = at_work(engine, direct=True)
+    assert engine.value(LOCK, runner)
+    for silence in (4, 61):
+        engine.silent(runner, silence)
+        assert engine.rescue() == []
+    assert engine.value(LOCK.replace("try_advisory_lock", "advisory_unlock"), runner)
+    assert engine.rescue() == [{"runner_id": runner, "jobs": 2}]
+
+
 def test_a_process_behind_a_pooler_has_until_the_lease(engine: Engine) -> None:
     """Without a session lock of its own nothing but the lease counts."""
     _, runner = at_work(engine, direct=False)

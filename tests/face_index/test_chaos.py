@@ -20,7 +20,7 @@ def test_every_asset_is_done_once_whoever_is_killed(
     """Each face has one row and each row a face, linked to whom it shows; each refusal failed one
     row; what was charged is in the books, and nothing is left unsettled.
     """
-    plan = Plan(pictures=40, users=4, runners=2, faults=0.03, most_kills=3, seed=2)
+    plan = Plan(pictures=30, users=3, runners=2, quota=100, faults=0.02, most_kills=3, seed=2)
     of = world(plan.pictures, plan.users, plan.seed)
     url = new_database(template=database_template("faces", install)).url
     with pictures(of) as (host, where):

@@ -131,7 +131,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
      where r.id = p_run
     union all
     select case count(*) when 1 then 'face needs a person' else 'faces need a person' end, count(*), 'backfill faces review'
-      from {faces} f where f.needs_assignment and f.deleted is not true and f.skipped is not true
+      from {faces} f left join backfill.face_state s on s.face = f.id
+     where f.needs_assignment and f.deleted is not true and f.skipped is not true and (s.face is null or s.decision is not null)
 $$;
 comment on function backfill.summary_face_index(bigint) is
     'Lines of a run''s summary: users whose pictures were done while it ran, and the faces of all users that somebody has to look at.';
@@ -147,8 +148,8 @@ select count(*) as pictures, count(distinct a.{user_id}) as users,
   left join backfill.face_asset s on s.asset = a.{key}
   left join lateral (
        select count(*) as faces, count(*) filter (where f.auto_assigned) as auto_assigned,
-              count(*) filter (where f.needs_assignment and f.skipped is not true) as needs_assignment
-         from {faces} f where f.asset_id = a.{key} and f.deleted is not true) f on true
+              count(*) filter (where f.needs_assignment and f.skipped is not true and (d.face is null or d.decision is not null)) as needs_assignment
+         from {faces} f left join backfill.face_state d on d.face = f.id where f.asset_id = a.{key} and f.deleted is not true) f on true
  where {needs_condition};
 comment on view backfill.face_index_coverage is 'How many pictures are done, and what was found in them. Reads the whole tables.';
 comment on column backfill.face_index_coverage.pictures is 'Pictures whose faces are looked for.';
