@@ -93,7 +93,7 @@ def squares(numbers: int) -> str:
 
 def conditions(binding: Binding, columns: dict[str, object]) -> dict[str, object]:
     """Which assets are pictures whose faces are looked for, and which are there at all."""
-    needs, there = ["a.{url} is not null", "a.{user_id} is not null"], ["true"]
+    needs, there = ["a.{url} is not null", "a.{user_id}::text <> ''"], ["true"]
     for name, condition in (
         ("mime_type", "a.{mime_type} like 'image/%'"),
         ("approved", "a.{approved}"),

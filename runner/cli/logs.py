@@ -18,7 +18,8 @@ _SECRET = re.compile(
     r"(['\"]?\s*[=:]\s*)(?!\*\*\*)(?:(?:bearer|basic)\s+)?('[^']*'|\"[^\"]*\"|[^\s,;&)]+)",
     re.IGNORECASE,
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Also what turns the direction of the text that follows: Unicode Standard Annex 9, 2.1 to 2.6."""
 
 
 def redact(text: str) -> str:
@@ -30,7 +31,12 @@ def redact(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters spelt out: a row's error may hold a stranger's bytes."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_spelt, text)
+
+
+def _spelt(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 class _Text(logging.Formatter):

@@ -244,7 +244,7 @@ def _say_what_goes(ctx: click.Context, names: Sequence[str]) -> None:
                 # a task with several tables says itself where it is
                 there = (
                     thing
-                    if " of " in thing or thing.startswith("table ")
+                    if " of " in thing or thing.startswith(("table ", "index "))
                     else f"{thing} of {where}"
                 )
                 data = " with its data" if thing.startswith(("column ", "table ")) else ""

@@ -315,8 +315,8 @@ class Process:
             return self._without_budget()
         elif claim.status == "paused":
             return self._while_paused(claim)
-        elif claim.status == "cancelled":
-            return "cancelled"
+        elif claim.status in ("cancelled", "halted"):
+            return "paused" if claim.status == "halted" else "cancelled"
         elif claim.status == "version":
             raise BackfillError(
                 f"{claim.reason}; install the same version everywhere, then: backfill migrate"

@@ -54,7 +54,7 @@ def test_a_picture_that_is_refused_fails_for_good(
     assert {row["error_class"] for row in rows.values()} == {
         "image_too_large", "invalid_image_format", "invalid_parameter", "invalid_s3_object",
     }  # fmt: skip
-    assert application.one("select max(attempt) from backfill.job") == 1
+    assert application.one("select max(failures) from backfill.job") == 1
     assert rekognition.calls("IndexFaces")["arrived"] == 16
     assert rekognition.calls("CreateCollection")["arrived"] == 1
     assert application.one("select coalesce(sum(calls), 0) from backfill.spend") == 0

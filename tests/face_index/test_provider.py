@@ -199,3 +199,18 @@ def test_what_no_row_can_help_pauses_the_task(
     assert run().code == 0
     assert application.outcomes() == {"ok": 3}
     assert rekognition.calls("IndexFaces")["billed"] == 3
+
+
+def test_all_processes_leave_a_task_that_paused_itself(
+    application: Application, album: Album, rekognition: Remote, run: Run
+) -> None:
+    """Nobody waits for what an operator has to mend, and the command ends as one that failed."""
+    for n in range(20):
+        application.add(album.photo(str(n), Face(n)))
+    rekognition.change(
+        faults=[{"operation": "IndexFaces", "code": "AccessDeniedException", "rate": 1.0}]
+    )
+    ended = run("--workers", "2", "--batch-size", "2", "--threads", "1")
+    assert ended.code == 1
+    assert application.one("select exit_reason from backfill.runs") == "paused"
+    assert application.one("select count(*) from backfill.runner where status = 'live'") == 0

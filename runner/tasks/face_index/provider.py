@@ -20,6 +20,9 @@ from runner.faces.sending import Sent, prepare
 from runner.fetch import Client
 from runner.tasks.face_index.steps import Compared, Found, Known
 
+UNFIT = ("image_too_large", "invalid_image_format")
+"""Refusals of a file that are the same whenever it is sent."""
+
 STEP_S = 1.0
 """Faces are searched for so long before what was found is committed."""
 
@@ -40,6 +43,13 @@ class ProviderBackend:
         self._collections = Collections(faces)
         self._listings = Listings(faces)
 
+    def open(self, row: Row, collection: str) -> tuple[str, str | None]:
+        """CreateCollection."""
+        check_collection(collection)
+        check_asset(row["key"])
+        made = self._collections.get(collection)
+        return made.model, made.arn
+
     def find(self, row: Row, collection: str) -> Found:
         """IndexFaces, unless an attempt that nobody heard of did it already."""
         asset = row["key"]
@@ -56,10 +66,12 @@ class ProviderBackend:
         try:
             with self._paid(row, "IndexFaces", collection, asset):
                 indexed = self._faces.index(collection, asset, picture)
-        except Permanent:
-            # it refuses the very picture, so it charged no earlier call for it either
+        except Permanent as error:
+            # what it refuses for its form, it charged no earlier call for either
+            charged = error.code not in UNFIT
             for one in _unsettled(row, "IndexFaces"):
-                self._limiter.found(asset, one["id"], charged=False, note="the picture is refused")
+                note = f"the picture is refused ({error.code})"
+                self._limiter.found(asset, one["id"], charged, note)
             raise
         image_id = indexed.kept[0].image_id if indexed.kept else None
         return Found(indexed.faces, indexed.model, image_id, arn)

@@ -51,6 +51,10 @@ class Backend(Protocol):
     keeps_faces: bool
     """Whether it holds faces of its own, which have to be searched and deleted there."""
 
+    def open(self, row: Row, collection: str) -> tuple[str, str | None]:
+        """Make a user's collection, unless it is there: the version of its model, and its ARN."""
+        ...
+
     def find(self, row: Row, collection: str) -> Found:
         """The faces of a row's picture; they are in the collection afterwards."""
         ...
@@ -80,6 +84,8 @@ class Steps:
             raise Skip("the row has no URL")
         self._check_engine(row)
         collection = row["collection"] or f"{self._prefix}{row['user_id']}"
+        if row["collection"] is None:
+            return self._opened(row, collection)
         if row["state"] is None:
             return self._found(row, collection)
         faces: Sequence[Known] = row["faces"] or ()
@@ -98,6 +104,17 @@ class Steps:
                 f"select backfill.face_index_reset('{row['user_id']}')",
                 code="other_engine",
             )
+
+    def _opened(self, row: Row, collection: str) -> Result:
+        """A user's first picture: which engine keeps the collection is settled before it costs."""
+        version, arn = self._backend.open(row, collection)
+        value = {
+            "collection": collection,
+            "arn": arn,
+            "engine": self._backend.name,
+            "engine_version": version,
+        }
+        return Result(value, more=True)
 
     def _found(self, row: Row, collection: str) -> Result:
         found = self._backend.find(row, collection)

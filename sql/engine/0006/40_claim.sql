@@ -47,7 +47,8 @@ begin
         return;
     end if;
     if v_task.paused_at is not null then
-        status := 'paused';
+        -- what no row can be done for is nothing to wait for
+        status := case when v_task.paused_by like 'process % on %' then 'halted' else 'paused' end;
         reason := format('paused by %s', v_task.paused_by) || coalesce(': ' || v_task.paused_reason, '');
         return;
     end if;
@@ -169,4 +170,4 @@ begin
     stock := coalesce(stock, 0);
 end $$;
 comment on function backfill.claim(bigint, integer, bigint, timestamptz, boolean) is
-    'Takes up to p_want jobs for a runner and says how to go on. status: jobs, none, limit, budget, paused, cancelled, version or lost. p_alone: the process holds nothing else and may take orphans of a crash, as many as may be tried together. last_id and last_due are to be handed to the next claim. A job''s effects are those that earlier attempts left unsettled.';
+    'Takes up to p_want jobs for a runner and says how to go on. status: jobs, none, limit, budget, paused, halted (by a process: nobody waits), cancelled, version or lost. p_alone: the process holds nothing else and may take orphans of a crash, as many as may be tried together. last_id and last_due are to be handed to the next claim. A job''s effects are those that earlier attempts left unsettled.';

@@ -42,6 +42,11 @@ begin
     perform from {table} a
       where a.{key} in (select r.key::{key_type} from jsonb_to_recordset(results) as r (key text))
       order by a.{key} for key share;
+    perform backfill.face_index_opened((
+        select jsonb_agg(r.result || jsonb_build_object('key', r.key))
+          from jsonb_to_recordset(results) as r (key text, result jsonb)
+          join {table} a on a.{key} = r.key::{key_type}
+         where r.result ? 'collection'));
     perform backfill.face_index_found((
         select jsonb_agg(r.result || jsonb_build_object('key', r.key))
           from jsonb_to_recordset(results) as r (key text, result jsonb)
@@ -51,35 +56,53 @@ begin
         select jsonb_agg(r.result || jsonb_build_object('key', r.key))
           from jsonb_to_recordset(results) as r (key text, result jsonb)
           join backfill.face_asset s on s.asset = r.key::{key_type}
-         where not r.result ? 'faces'));
+         where not r.result ? 'collection'));
 end $$;
 comment on function backfill.apply_face_index(jsonb) is 'Writes a batch of steps: faces that were found, faces that are like them, and whom they are linked to.';
 
-create function backfill.face_index_found(p_found jsonb)
+create function backfill.face_index_opened(p_opened jsonb)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_mixed record;
 begin
-    -- in order of the users: other processes do the same
-    insert into {collections} as c (user_id, aws_collection_id, {arn}, engine, engine_version, last_indexed_at)
+    -- In order of the users: other processes do the same. Which of the two unique indexes a row of
+    -- another process meets first is not to be known, so none is named.
+    insert into {collections} (user_id, aws_collection_id, {arn}, engine, engine_version, last_indexed_at)
     select distinct on (a.{user_id}) a.{user_id}, r.collection, r.arn, r.engine, r.engine_version, now()
-      from jsonb_to_recordset(p_found) as r (key text, collection text, arn text, engine text, engine_version text)
+      from jsonb_to_recordset(p_opened) as r (key text, collection text, arn text, engine text, engine_version text)
       join {table} a on a.{key} = r.key::{key_type}
      order by a.{user_id}
-    on conflict (user_id) do update
-       set {arn} = coalesce(excluded.{arn}, c.{arn}), engine = coalesce(c.engine, excluded.engine),
-           engine_version = coalesce(c.engine_version, excluded.engine_version), last_indexed_at = excluded.last_indexed_at, deleted = false;
-    select c.user_id, c.engine, c.engine_version into v_mixed
-      from jsonb_to_recordset(p_found) as r (key text, collection text, engine text, engine_version text)
+    on conflict do nothing;
+    perform from {collections} c
+      where c.user_id in (select a.{user_id} from jsonb_to_recordset(p_opened) as r (key text) join {table} a on a.{key} = r.key::{key_type})
+      order by c.user_id for no key update;
+    update {collections} c
+       set {arn} = coalesce(o.arn, c.{arn}), engine = coalesce(c.engine, o.engine), engine_version = coalesce(c.engine_version, o.engine_version),
+           last_indexed_at = now(), deleted = false
+      from (select distinct on (a.{user_id}) a.{user_id} as user_id, r.arn, r.engine, r.engine_version
+              from jsonb_to_recordset(p_opened) as r (key text, arn text, engine text, engine_version text)
+              join {table} a on a.{key} = r.key::{key_type}
+             order by a.{user_id}) o
+     where c.user_id = o.user_id;
+    select r.collection, a.{user_id} as user_id, c.engine, c.engine_version into v_mixed
+      from jsonb_to_recordset(p_opened) as r (key text, collection text, engine text, engine_version text)
       join {table} a on a.{key} = r.key::{key_type}
-      join {collections} c on c.user_id = a.{user_id}
+      left join {collections} c on c.user_id = a.{user_id}
      where (r.engine, r.engine_version, r.collection) is distinct from (c.engine, c.engine_version, c.aws_collection_id)
      limit 1;
+    if found and v_mixed.engine is null then
+        raise exception 'the collection % is another user''s than %', v_mixed.collection, v_mixed.user_id;
+    end if;
     if found then
         raise exception 'the collection of user % is one of % version %; engines never mix in a collection', v_mixed.user_id, v_mixed.engine, v_mixed.engine_version
             using hint = format('select backfill.face_index_reset(%L) begins it anew', v_mixed.user_id);
     end if;
+end $$;
+comment on function backfill.face_index_opened(jsonb) is 'Writes which collection the faces of pictures are in and what keeps it: an array of results with the picture''s key. Raises where a user''s is another one. Called by apply_face_index().';
 
+create function backfill.face_index_found(p_found jsonb)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
     insert into backfill.face_asset (asset, user_id, collection, engine, engine_version, state, found, left_out, to_delete, done_at)
     select a.{key}, a.{user_id}, r.collection, r.engine, r.engine_version,
            case when r.done then 'done' else 'found' end, jsonb_array_length(r.faces), r.left_out,

@@ -1,29 +1,34 @@
 -- face_index: faces that somebody has to look at
 
 create view backfill.faces_to_review as
-select f.id as face, f.asset_id as asset, f.user_id, a.{url} as url, f.bounding_box, f.confidence, s.reason,
-       coalesce((select jsonb_agg(to_jsonb(o) - 'place' order by o.place)
-                   from (select p.id as person, coalesce(nullif(p.display_name, ''), p.name) as name, m.similarity,
-                                k.id as face, k.asset_id as asset, b.{url} as url, k.bounding_box,
-                                row_number() over (order by m.similarity desc, p.id) as place
-                           from (select distinct on (w.person) w.person, m.other, m.similarity
-                                   from backfill.face_alike(f.id) m
-                                  cross join lateral backfill.face_people(f.user_id, m.other) as w (person)
-                                  where m.similarity >= 80
-                                  order by w.person, m.similarity desc, m.other) m
-                           -- not whom somebody has taken from this face before
-                           join {people} p on p.id = m.person
-                            and not exists (select from {links} l where l.face_id = f.id and l.person_group_id = p.id)
-                           join {faces} k on k.user_id = f.user_id and k.rekognition_face_id = m.other
-                           join {table} b on b.{key} = k.asset_id
-                          order by m.similarity desc, p.id limit 3) o), '[]') as suggestions,
-       f.created_at
-  from {faces} f
-  join {table} a on a.{key} = f.asset_id
-  left join backfill.face_state s on s.face = f.id
- where f.needs_assignment and f.deleted is not true and f.skipped is not true and {asset_is_there}
-   -- one that is being compared may find its person yet
-   and (s.face is null or s.decision is not null);
+select r.face, r.asset, r.user_id, r.url, r.bounding_box, r.confidence,
+       -- what was decided says nothing of who was named since
+       case when r.decision = 'unknown' and r.suggestions <> '[]' then 'like somebody who was named after it was compared' else r.reason end as reason,
+       r.suggestions, r.created_at
+  from (
+       select f.id as face, f.asset_id as asset, f.user_id, a.{url} as url, f.bounding_box, f.confidence, s.reason, s.decision,
+              coalesce((select jsonb_agg(to_jsonb(o) - 'place' order by o.place)
+                          from (select p.id as person, coalesce(nullif(p.display_name, ''), p.name) as name, m.similarity,
+                                       k.id as face, k.asset_id as asset, b.{url} as url, k.bounding_box,
+                                       row_number() over (order by m.similarity desc, p.id) as place
+                                  from (select distinct on (w.person) w.person, m.other, m.similarity
+                                          from backfill.face_alike(f.id) m
+                                         cross join lateral backfill.face_people(f.user_id, m.other) as w (person)
+                                         where m.similarity >= 80
+                                         order by w.person, m.similarity desc, m.other) m
+                                  -- not whom somebody has taken from this face before
+                                  join {people} p on p.id = m.person
+                                   and not exists (select from {links} l where l.face_id = f.id and l.person_group_id = p.id)
+                                  join {faces} k on k.user_id = f.user_id and k.rekognition_face_id = m.other
+                                  join {table} b on b.{key} = k.asset_id
+                                 order by m.similarity desc, p.id limit 3) o), '[]') as suggestions,
+              f.created_at
+         from {faces} f
+         join {table} a on a.{key} = f.asset_id
+         left join backfill.face_state s on s.face = f.id
+        where f.needs_assignment and f.deleted is not true and f.skipped is not true and {asset_is_there}
+          -- one that is being compared may find its person yet
+          and (s.face is null or s.decision is not null)) r;
 comment on view backfill.faces_to_review is 'Faces that nobody is linked to, with the people they are most like as these are known now.';
 comment on column backfill.faces_to_review.face is 'The face.';
 comment on column backfill.faces_to_review.asset is 'The picture that it is in.';

@@ -10,6 +10,7 @@ drop function backfill.skip_face({face_type});
 drop function backfill.assign_face({face_type}, {person_type});
 drop function backfill.apply_face_index(jsonb);
 drop function backfill.face_index_found(jsonb);
+drop function backfill.face_index_opened(jsonb);
 drop function backfill.face_index_compared(jsonb);
 drop function backfill.face_index_decide({key_type}, jsonb);
 drop function backfill.face_matches({face_type});
