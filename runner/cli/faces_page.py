@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.cli.common import count
 from runner.cli.faces_read import TASK, Found
+from runner.cli.figures import size
 from runner.cli.run_options import settings_of
 from runner.cli.storage_progress import telling
 from runner.pages.faces import MOST_CARDS, page, regions
@@ -32,10 +33,10 @@ def write(found: Found, given: Mapping[str, str], path: Path) -> str:
             lambda done, of: tell(f"{done:,} of {count(of, 'picture')} downloaded"),
         )
     text = page(found.faces, made, made_at=found.source["read_at"], summary=list(_summary(found)))
-    size = write_page(path, text)
+    written = size(write_page(path, text))
     missing = {one.url for one, crop in made.items() if isinstance(crop, str)}
     words = f", {count(len(missing), 'picture')} not to be had" if missing else ""
-    return f"{path}: {count(len(found.faces), 'face')}, {size / 1e6:.1f} MB{words}"
+    return f"{path}: {count(len(found.faces), 'face')}, {written}{words}"
 
 
 def _source(settings: Mapping[str, Any]) -> Source:

@@ -131,7 +131,7 @@ def test_page_shows_both_faces(
     file = tmp_path / "faces.html"
     ended = on("faces", "review", "--html", str(file), "--base-url", picture_host.url)
     assert ended.code == ExitCode.DONE, ended.err
-    assert re.search(r"faces.html: 2 faces, 0.\d MB, 1 picture not to be had", ended.out)
+    assert re.search(r"faces.html: 2 faces, [0-9.]+ kB, 1 picture not to be had", ended.out)
     parsed = parse(file.read_text())
     assert len(parsed.all("image")) == len(parsed.all("use")) == 3
     text = " ".join(parsed.text.split())
