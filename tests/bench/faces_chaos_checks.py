@@ -86,8 +86,9 @@ class Expected:
                 yield f"{end.figures.get(name, 0)} {name}, should be {amount}"
 
     def _books(self, end: End) -> Iterator[str]:
-        """Whatever was charged is in the books. What else is there is marked as assumed, or is the
-        picture of a call that failed after its effect: it is held, so it looks as if it was paid.
+        """Whatever was charged is in the books. What else is there is marked as assumed, was for a
+        picture that was refused afterwards, or is the picture of a call that failed after its
+        effect: it is held, so it looks as if it was paid.
         """
         users = {str(asset.id): str(asset.user.id) for asset in self.world.assets}
         charged = self._charged(end)

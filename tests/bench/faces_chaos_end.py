@@ -16,7 +16,12 @@ from psycopg.rows import class_row
 from tests.rekognition.remote import Remote
 
 CHECKS = "select name, detail from backfill.face_index_checks where not ok"
-UNSETTLED = "select operation, key, reason from backfill.effects"
+UNSETTLED = """
+select e.operation, e.key, e.reason from backfill.effects e
+ where e.state = 'intended'
+    or not exists (select from backfill.job j
+                    where j.task = e.task and j.key = e.key and j.state = 'failed')"""
+"""What was charged for a picture that was refused afterwards stays on view, as charged."""
 
 JOBS = "select key, state, error_class from backfill.job where task = 'face_index'"
 FIGURES = """
@@ -38,7 +43,7 @@ select coalesce(c.aws_collection_id, '') as collection, f.rekognition_face_id as
 
 PAID = """
 select s.operation, coalesce(s.payer, '') as payer, sum(s.calls)::int as calls, sum(s.usd) as usd,
-       (select count(*) from backfill.effect e where e.assumed
+       (select count(*) from backfill.effect e where (e.assumed or e.state = 'answered')
            and e.operation = s.operation and e.payer = coalesce(s.payer, '')) as assumed
   from backfill.spend s where s.task = 'face_index' and s.calls > 0 group by s.operation, s.payer"""
 

@@ -34,6 +34,7 @@ def test_redact(text: str, shown: str) -> None:
 def test_printable() -> None:
     """A stranger's bytes can't steer the terminal."""
     assert printable("a\x1b[2Jb\tc\r") == "a\\x1b[2Jb\tc\\x0d"
+    assert printable("gpj.\u202etxt") == "gpj.\\u202etxt"
 
 
 def test_text_is_redacted_in_arguments_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:

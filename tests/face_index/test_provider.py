@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from tests.face_index.application import ANN, BEN, Application
@@ -214,3 +215,40 @@ def test_all_processes_leave_a_task_that_paused_itself(
     assert ended.code == 1
     assert application.one("select exit_reason from backfill.runs") == "paused"
     assert application.one("select count(*) from backfill.runner where status = 'live'") == 0
+
+
+@pytest.mark.parametrize(
+    "code, counted", [("InvalidS3ObjectException", 1), ("InvalidImageFormatException", 0)]
+)
+def test_a_refusal_says_of_an_earlier_call_what_it_can(
+    application: Application,
+    album: Album,
+    rekognition: Remote,
+    run: Run,
+    code: str,
+    counted: int,
+) -> None:
+    """A file that is no picture was none before; any other refusal leaves the call counted."""
+    application.all("update backfill.task set max_attempts = 1")
+    application.add(album.photo("empty"))
+    lost = {"operation": "IndexFaces", "code": "lost", "rate": 1.0, "when": "after"}
+    rekognition.change(faults=[lost])
+    assert run().code == 3
+    assert application.one("select count(*) from backfill.effects") == 1
+    rekognition.change(faults=[{"operation": "IndexFaces", "code": code, "rate": 1.0}])
+    assert run("--resume").code == 3
+    assert application.one("select count(*) from backfill.effects where state = 'intended'") == 0
+    assert application.one("select coalesce(sum(calls), 0) from backfill.spend") == counted
+
+
+def test_which_engine_keeps_a_collection_is_settled_before_it_costs(
+    application: Application, album: Album, rekognition: Remote, run: Run
+) -> None:
+    """Where another engine is quicker with a new user's first picture, nothing is paid for."""
+    mine, theirs = (application.add(album.photo(str(n), Face(n))) for n in range(2))
+    local = {"collection": COLLECTION, "arn": None, "engine": "local", "engine_version": "1"}
+    application.apply(mine, local)
+    with pytest.raises(psycopg.errors.RaiseException, match="engines never mix"):
+        application.apply(theirs, {**local, "engine": "rekognition", "engine_version": "7"})
+    assert run().code == 3
+    assert rekognition.calls("IndexFaces") == {}
