@@ -18,9 +18,11 @@ select a.{key}::text as key, a.{key} as native_key, md5(a.{url}) as revision,
   left join backfill.face_asset s on s.asset = a.{key}
   left join {collections} c on c.user_id = a.{user_id}
  where {needs_condition}
-   and (s.state = 'found'
-        -- one whose faces the application found itself is done
-        or (s.asset is null and not exists (select from {faces} f where f.asset_id = a.{key})));
+   -- Two anti-joins and no "or": of these the planner knows how many rows are left, and how to go on by key.
+   and not exists (select from backfill.face_asset d where d.asset = a.{key} and d.state = 'done')
+   -- one whose faces the application found itself is done
+   and not exists (select from {faces} f left join backfill.face_asset o on o.asset = f.asset_id
+                    where f.asset_id = a.{key} and o.asset is null);
 comment on view backfill.needs_face_index is 'Users'' pictures whose faces were not looked for, or are not all compared.';
 comment on column backfill.needs_face_index.key is 'The picture''s key, as text.';
 comment on column backfill.needs_face_index.native_key is 'The picture''s key, to scan by.';
