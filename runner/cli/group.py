@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "menu": ("runner.cli.menu:menu", "Pick a task and what to do with it, on a terminal."),
     "run": ("runner.cli.run:run", "Run a task."),
     "status": ("runner.cli.status:status", "Show how far the tasks are, and why nothing moves."),
+    "guard": ("runner.cli.guard:guard", "Slow runs down or hold them by what the server bears."),
     "budget": ("runner.cli.budget:budget", "Show and set what tasks may spend."),
     "spend": ("runner.cli.spend:spend", "Show what was spent on paid calls."),
     "failures": ("runner.cli.failures:failures", "List the rows that failed, and why."),

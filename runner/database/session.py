@@ -146,11 +146,13 @@ class Session:
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         *,
         once: bool = False,
+        timeout_ms: int | None = None,
     ) -> list[dict[str, Any]]:
         """Run one statement in a transaction of its own, again after a lost race or connection.
 
-        With `once` these are the caller's: a lost race (serialization failure, deadlock, lock
-        timeout), and a statement that loses its connection each time it is sent.
+        With `timeout_ms` the server cancels it after that long. With `once` these are the caller's:
+        a lost race (serialization failure, deadlock, lock timeout), and a statement that loses its
+        connection each time it is sent.
         """
         wait = outage.Wait(self._target, self._patience)
         sent = 0
@@ -158,8 +160,7 @@ class Session:
             try:
                 connection = self._opened()
                 sent += 1
-                cursor = connection.execute(query, parameters)
-                rows = cursor.fetchall() if cursor.description else []
+                rows = _send(connection, query, parameters, timeout_ms)
             except (psycopg.Error, DatabaseUnreachable) as error:
                 if self.aborted or (once and sent >= LOST_TIMES):
                     raise
@@ -199,3 +200,18 @@ class Session:
                     connection.close()
                     raise
         return self._connection
+
+
+def _send(
+    connection: Connection,
+    query: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None,
+    timeout_ms: int | None,
+) -> list[dict[str, Any]]:
+    if timeout_ms is None:
+        cursor = connection.execute(query, parameters)
+        return cursor.fetchall() if cursor.description else []
+    # a setting of the transaction, since a pooler would hand one of the session to somebody else
+    with connection.transaction():
+        connection.execute(statement("timeout"), {"milliseconds": str(timeout_ms)})
+        return _send(connection, query, parameters, None)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.database.session import Session
+from runner.loop.guards import evaluate
 from runner.loop.model import Job
 
 FULL_LOOK_S = 5.0
@@ -31,6 +32,7 @@ class Claim:
     stock: int
     look_ahead: int
     jobs: list[Job]
+    slow_by: float
 
 
 @dataclass(slots=True)
@@ -59,14 +61,12 @@ class Claimer:
         if full:
             self.restart()
         reconnects = self.session.reconnects
-        row = self.session.one(
-            "claim",
-            runner=self.runner,
-            want=want,
-            after=self.after,
-            due_after=self.due_after,
-            alone=alone,
-        )
+        row = self._ask(want, alone=alone)
+        while row["status"] == "guards":
+            evaluate(self.session, row["due_guards"])
+            # how long guards take says nothing about the scan
+            began = time.monotonic()
+            row = self._ask(want, alone=alone)
         jobs = [_job(item, self.runner) for item in row["jobs"]]
         if self.session.reconnects != reconnects:
             # The reply to an earlier try may have been lost after it was committed.
@@ -87,6 +87,17 @@ class Claimer:
             stock=row["stock"],
             look_ahead=row["look_ahead"] or 0,
             jobs=jobs,
+            slow_by=row["slow_by"],
+        )
+
+    def _ask(self, want: int, *, alone: bool) -> dict[str, Any]:
+        return self.session.one(
+            "claim",
+            runner=self.runner,
+            want=want,
+            after=self.after,
+            due_after=self.due_after,
+            alone=alone,
         )
 
 

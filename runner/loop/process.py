@@ -22,6 +22,7 @@ from runner.loop.flush import Flusher
 from runner.loop.heartbeat import Heartbeat
 from runner.loop.limits import Buckets
 from runner.loop.model import Job, Outcome
+from runner.loop.pace import Pace
 from runner.loop.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,7 @@ class Process:
         self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake, said)
         self._rate = Rate()
         self._began = time.monotonic()
-        self._next_claim = self._began
-        self._delay = pace["delay_ms"] / 1000
+        self._pace = Pace(pace["delay_ms"] / 1000)
         self._alone = False
 
     @property
@@ -268,7 +268,7 @@ class Process:
         return True
 
     def _is_time(self) -> bool:
-        left = self._next_claim - time.monotonic()
+        left = self._pace.left(time.monotonic())
         if left > 0:
             self._stop.wait(min(left, IDLE_POLL_S))
         return left <= 0
@@ -283,7 +283,7 @@ class Process:
         Where a delay is wanted between batches, they are whole ones.
         """
         batch = self._flusher.group
-        if self._delay:
+        if self._pace.delay:
             return batch
         return min(batch, max(self._limits.threads, self._rate.in_s(1.0)))
 
@@ -291,12 +291,11 @@ class Process:
         alone = not self._held and not self._pool.busy
         claim = self._claimer.claim(self._want(), alone=alone, held=self._held)
         if claim.status == "jobs":
-            self._beat.note = None
+            self._beat.note = claim.reason
             for job in claim.jobs:
                 self._held[job.id] = job
             self._pool.submit(claim.jobs)
-            self._delay = claim.delay_ms / 1000
-            self._next_claim = time.monotonic() + self._delay
+            self._pace.claimed(time.monotonic(), claim.delay_ms / 1000, claim.slow_by)
         if claim.status in ("jobs", "none"):
             self._flusher.group = claim.batch_size
         return claim
@@ -313,7 +312,7 @@ class Process:
             return self._without_work("limit")
         elif claim.status == "budget":
             return self._without_budget()
-        elif claim.status == "paused":
+        elif claim.status in ("paused", "held"):
             return self._while_paused(claim)
         elif claim.status in ("cancelled", "halted"):
             return "paused" if claim.status == "halted" else "cancelled"
@@ -380,7 +379,7 @@ class Process:
 
     def _while_paused(self, claim: Claim) -> str | None:
         self._beat.note = claim.reason
-        if not self._held and self._limits.exit_on_pause:
+        if claim.status == "paused" and not self._held and self._limits.exit_on_pause:
             return "paused"
         self._rest(IDLE_POLL_S)
         return None

@@ -15,17 +15,18 @@ READER = {
     "count_pending", "preview", "pause_words", "faded",
     "storing_tasks", "kept_objects", "utc_day", "utc_month", "price_usd", "calls_this_month",
     "estimate_usd", "task_spend", "run_spend", "budget_reason", "max_cost",
-    "run_summary", "sample", "group_limit",
+    "run_summary", "sample", "group_limit", "guard_now", "guard_amount",
 }  # fmt: skip
 RUNNER = READER | {
     "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",
     "rescue", "sweep_open", "enqueue", "enqueue_each", "discover", "claim", "outlook", "finish",
     "release", "take_tokens", "throttled", "release_slots", "prune_rates", "reserve", "settle",
-    "intend", "halt",
+    "intend", "halt", "evaluate_guard", "measure_guard", "note_guard",
 }  # fmt: skip
 OPERATOR = READER | {
     "start", "create_run", "pause", "resume", "cancel", "retry", "rescue",
     "set_rate", "lift_pause", "prune_rates", "set_price", "set_budget", "settle_effect",
+    "set_guard", "drop_guard", "evaluate_guard", "measure_guard", "note_guard",
 }  # fmt: skip
 
 MAY_CALL = {

@@ -19,7 +19,7 @@ from tests.plugins.engine import Connection, Engine, outcome
 TABLES = (
     "task", "run", "runner", "job", "sweep", "tally", "runner_minute", "attempt_error", "event",
     "rate_limit", "run_figure", "run_meter", "reservation", "effect", "price", "task_budget",
-    "spend_month", "spend_day",
+    "spend_month", "spend_day", "guard", "guard_reading",
 )  # fmt: skip
 REFUSED = psycopg.errors.InsufficientPrivilege
 
@@ -174,7 +174,8 @@ def test_a_reader_looks_and_does_nothing(engine: Engine, logins: dict[str, str])
     run, runner = engine.at_work(3)
     on = session(engine, logins["reader"])
     for view in ("progress", "running", "stalled", "failures", "failure_causes", "throughput",
-                 "runs", "needs_sample", "event", "effects", "spend", "budgets"):  # fmt: skip
+                 "runs", "needs_sample", "event", "effects", "spend", "budgets",
+                 "guards"):  # fmt: skip
         engine.rows(f"select * from backfill.{view}", on=on)
     assert engine.value("select pending from backfill.count_pending('sample')", on=on) == 3
     assert len(engine.rows("select * from backfill.preview('sample')", on=on)) == 3

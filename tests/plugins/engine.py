@@ -249,8 +249,8 @@ def install(url: str) -> None:
 # children first: nothing cascades while triggers are off
 TABLES = (
     "attempt_error", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
-    "run", "sweep_group", "sweep", "tally", "task_budget", "task", "event", "rate_limit", "effect",
-    "price", "spend_month", "spend_day",
+    "run", "sweep_group", "sweep", "tally", "task_budget", "guard_reading", "guard", "task",
+    "event", "rate_limit", "effect", "price", "spend_month", "spend_day",
 )  # fmt: skip
 
 CATALOGUE = """
