@@ -8,7 +8,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench chaos scale eval-duplicates eval-faces \
 	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle chaos-faces bench-paid \
-	constraints build clean
+	bench-watch constraints build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
@@ -70,6 +70,9 @@ bench-paid: install ## Measure how paid calls keep to a quota, and where a budge
 
 bench-idle: install ## Measure a run with nothing to do on a million vehicles
 	@$(BIN)/python -m tests.bench.vehicles_idle $(ARGS)
+
+bench-watch: install ## Measure what a watch costs inserts, and how soon new rows are done
+	@$(BIN)/python -m tests.bench.watch $(ARGS)
 
 build: install ## Build the wheel and the source archive into dist/
 	@$(BIN)/uv build --quiet --out-dir dist

@@ -246,6 +246,20 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Columns of one of the application's tables that the needs view reads as inputs.
+
+    `key` is its column with the native key of the job that a row belongs to. All are names of the
+    task's binding; what the binding does not have is the application's own name. Columns that a
+    binding leaves empty are left out.
+    """
+
+    columns: tuple[str, ...]
+    table: str = "table"
+    key: str = "key"
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One backfill. `open(settings)` sets up once a process (HTTP client, models) and yields
     the compute function; it raises `UsageError` where a setting can't work. `open_limited` is the
@@ -255,7 +269,8 @@ class Task:
     `expected(settings, rows)` is what rows need of paid calls, judged by `sample` rows of the needs
     view at most; no calls: nothing is asked before the work. It makes no paid call itself.
     `binding` names the application's tables and columns with their defaults; the task's migration
-    (an alembic folder, `migrations`) takes them as options.
+    (an alembic folder, `migrations`) takes them as options. `inputs` are the columns whose changes
+    `backfill watch` has noted, so that new and changed rows are done first.
     """
 
     name: str
@@ -270,6 +285,7 @@ class Task:
     migrations: Path | None = None
     open_limited: Callable[[Settings, Limiter], AbstractContextManager[Compute]] | None = None
     condition: Callable[[Settings], str | None] | None = None
+    inputs: tuple[Input, ...] = ()
 
     def opened(self, settings: Settings, limiter: Limiter) -> AbstractContextManager[Compute]:
         """What a run enters: `open_limited` where there is one, else `open`."""

@@ -41,6 +41,7 @@ def limits(task: Task, options: RunOptions, parent: int | None = None) -> Limits
         options.exit_on_pause,
         parent,
         options.patience,
+        options.follow,
     )
 
 
@@ -130,6 +131,8 @@ def _command(task: Task, run: int, options: RunOptions, output: Settings) -> lis
         command += ["--max-duration", f"{options.max_duration}s"]
     if options.exit_on_pause:
         command.append("--exit-on-pause")
+    if options.follow:
+        command.append("--follow")
     return command
 
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("runner.cli.tasks:tasks", "List the tasks, installed or not."),
     "menu": ("runner.cli.menu:menu", "Pick a task and what to do with it, on a terminal."),
     "run": ("runner.cli.run:run", "Run a task."),
+    "watch": ("runner.cli.watch:watch", "Do new and changed rows first, as they come."),
     "status": ("runner.cli.status:status", "Show how far the tasks are, and why nothing moves."),
     "guard": ("runner.cli.guard:guard", "Slow runs down or hold them by what the server bears."),
     "budget": ("runner.cli.budget:budget", "Show and set what tasks may spend."),

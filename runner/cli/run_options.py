@@ -34,6 +34,7 @@ class RunOptions:
     yes: bool
     json: bool
     child: int | None
+    follow: bool = False
     typed_where: str | None = None
     """What was given as --where, once `where` holds the task's own condition as well."""
 
@@ -108,6 +109,11 @@ def common_options(task: Task) -> list[click.Parameter]:
             "--exit-on-pause", is_flag=True, help="Leave when the task is paused, rather than wait."
         ),
         option(
+            "--follow",
+            is_flag=True,
+            help="Stay when all is done, and do new rows as they come; see backfill watch.",
+        ),
+        option(
             "--join",
             type=int,
             metavar="RUN",
@@ -178,7 +184,9 @@ def complete(
 
     The settings have the limit, where it is one for each group of rows: `limit_by`, `limit_each`.
     """
-    limit = (task.pacing.limit if options.limit is None else options.limit) or None
+    # who stays is there for all rows
+    default = None if options.follow else task.pacing.limit
+    limit = (default if options.limit is None else options.limit) or None
     settings, column = dict(settings), task.pacing.limit_by
     if limit is not None and column is not None:
         settings |= {"limit_by": column, "limit_each": limit}

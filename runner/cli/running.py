@@ -40,6 +40,8 @@ def execute(
     _check_usage(options)
     if options.join is None:
         options, settings = complete(task, options, settings)
+        if options.follow and options.where is not None:
+            raise UsageError("--follow takes every row that needs work; it can't have a condition")
     # No patience: a start that was sent twice would be two runs.
     with Session(conninfo, name=f"backfill run {task.name}", patience=0) as session:
         installed = installed_task(session, task.name)
@@ -53,7 +55,7 @@ def execute(
         elif installed["paused_at"] is not None:
             raise TaskPaused(_paused(installed))
         # before the task is set up, which costs more than all the rest of a call from cron
-        if options.join is None and not _anything(session, task, options):
+        if options.join is None and not options.follow and not _anything(session, task, options):
             return _done_at_once(session, task, options, settings)
         # Settings that can't work are told before anything is written.
         with ExitStack() as task_opened:
@@ -115,6 +117,9 @@ def _agreed_to_pay(
 
 
 def _check_usage(options: RunOptions) -> None:
+    if options.follow and (options.limit or options.dry_run):
+        other = "--limit" if options.limit else "--dry-run"
+        raise UsageError(f"--follow stays when all is done, so {other} can't be given with it")
     if options.join is None:
         return
     fixed = ("limit", "where", "resume", "batch_size", "delay", "dry_run")

@@ -67,7 +67,7 @@ class Claimer:
             # how long guards take says nothing about the scan
             began = time.monotonic()
             row = self._ask(want, alone=alone)
-        jobs = [_job(item, self.runner) for item in row["jobs"]]
+        jobs = [job_of(item, self.runner) for item in row["jobs"]]
         if self.session.reconnects != reconnects:
             # The reply to an earlier try may have been lost after it was committed.
             keep = [*held, *(job.id for job in jobs)]
@@ -119,7 +119,8 @@ class Discoverer:
         return str(row["state"])
 
 
-def _job(item: dict[str, Any], runner: int) -> Job:
+def job_of(item: dict[str, Any], runner: int) -> Job:
+    """An element of what a claim hands out."""
     row = item["input"]
     if row is not None and item["effects"] is not None:
         row["effects"] = item["effects"]

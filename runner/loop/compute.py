@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from queue import Empty, SimpleQueue
 
 from runner.contract import Compute, Result
@@ -108,6 +110,12 @@ def attempt(compute: Compute, job: Job, said: Said = nothing_said) -> Outcome:
         computed.reset(before)
 
 
+class _Wake(Enum):
+    """Stands in the queue for a job that is to be started before what is queued."""
+
+    UP = 0
+
+
 class ComputePool:
     """`threads` daemon threads that take jobs from one queue and hand outcomes to `deliver`.
 
@@ -126,7 +134,8 @@ class ComputePool:
         self._said = said
         self._deliver = deliver
         self._wake = wake
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | _Wake | None] = SimpleQueue()
+        self._first: deque[Job] = deque()
         self.low_water = threads
         self._busy: set[tuple[int, int]] = set()
         self.halted: Outcome | None = None
@@ -138,10 +147,12 @@ class ComputePool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, jobs: list[Job]) -> None:
-        """Queue jobs, to be started in this order."""
+    def submit(self, jobs: list[Job], *, first: bool = False) -> None:
+        """Queue jobs, to be started in this order; with `first` before all that are queued."""
         for job in jobs:
-            self._jobs.put(job)
+            if first:
+                self._first.append(job)
+            self._jobs.put(_Wake.UP if first else job)
 
     @property
     def unstarted(self) -> int:
@@ -158,10 +169,10 @@ class ComputePool:
         jobs: list[Job] = []
         while True:
             try:
-                job = self._jobs.get_nowait()
+                job = self._first.popleft() if self._first else self._jobs.get_nowait()
             except Empty:
                 return jobs
-            if job is not None:
+            if isinstance(job, Job):
                 jobs.append(job)
 
     def close(self) -> None:
@@ -171,12 +182,24 @@ class ComputePool:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._busy.add((job.id, job.attempt))
-            if self._jobs.qsize() <= self.low_water:
-                self._wake.set()
-            result = attempt(self._compute, job, self._said)
-            if result.halt and self.halted is None:
-                self.halted = result
-                self._wake.set()
-            self._busy.discard((job.id, job.attempt))
-            self._deliver(result)
+            while (urgent := self._next_urgent()) is not None:
+                self._do(urgent)
+            if isinstance(job, Job):
+                self._do(job)
+
+    def _next_urgent(self) -> Job | None:
+        try:
+            return self._first.popleft()
+        except IndexError:
+            return None
+
+    def _do(self, job: Job) -> None:
+        self._busy.add((job.id, job.attempt))
+        if self._jobs.qsize() <= self.low_water:
+            self._wake.set()
+        result = attempt(self._compute, job, self._said)
+        if result.halt and self.halted is None:
+            self.halted = result
+            self._wake.set()
+        self._busy.discard((job.id, job.attempt))
+        self._deliver(result)

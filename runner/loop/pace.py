@@ -18,6 +18,15 @@ class Pace:
         self._slow_by = 1.0
         self._claimed: float | None = None
         self._wanted: float | None = None
+        self._not_before = 0.0
+
+    def put_off(self, until: float) -> None:
+        """Nothing is expected to be ready before this time."""
+        self._not_before = until
+
+    def hurry(self, until: float) -> None:
+        """Something came: what was put off for longer is put off until this time only."""
+        self._not_before = min(self._not_before, until)
 
     def claimed(self, now: float, delay: float, slow_by: float) -> None:
         """Take notice of a claim that brought jobs, and of what it said about the next one."""
@@ -30,8 +39,9 @@ class Pace:
         Slowed down N times, a process waits until N times the time has gone by after which it
         would have claimed.
         """
-        if self._claimed is None:
-            return 0.0
+        put_off = self._not_before - now
+        if self._claimed is None or put_off > 0:
+            return max(put_off, 0.0)
         left = self._claimed + self.delay - now
         if left > 0 or self._slow_by <= 1:
             return left

@@ -7,23 +7,26 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass
 
 import psycopg
 
 from runner.contract import Compute, Task
 from runner.database import failures
-from runner.database.session import PATIENCE_S, Session
+from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, TaskHalted
 from runner.loop.claiming import Claim, Claimer, Discoverer
 from runner.loop.compute import ComputePool, nothing_said
 from runner.loop.finish import Finisher
 from runner.loop.flush import Flusher
+from runner.loop.follow import CLAIM_S, Follow
 from runner.loop.heartbeat import Heartbeat
 from runner.loop.limits import Buckets
 from runner.loop.model import Job, Outcome
 from runner.loop.pace import Pace
 from runner.loop.rate import Rate
+from runner.loop.stay import Limits, fall_silent, say_what_is_waited_for
+
+__all__ = ["RUN_HAS_ENDED", "Limits", "Process"]
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +36,6 @@ RUN_HAS_ENDED = "BF004"
 """SQLSTATE of backfill.join_run()."""
 CLOSE_S = 2.0
 """Shortest time that the last results have to get to the database."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a process stays. `max_duration`, `grace` and `patience` (with a lost server) are
-    seconds; with `parent` it stops when that process is no longer its parent.
-    """
-
-    threads: int
-    max_duration: float | None = None
-    grace: float = 30.0
-    exit_on_pause: bool = False
-    parent: int | None = None
-    patience: float = PATIENCE_S
 
 
 class Process:
@@ -76,6 +65,9 @@ class Process:
         self._claimer = Claimer(self._session, self._join())
         self._discoverer = Discoverer(self._session, run)
         self._beat = self._start_beating()
+        self._follow = Follow(conninfo, self._name, self._discoverer, self._claimer, self._wake)
+        if limits.follow:
+            self._follow.stay(task.name)
         finisher = Finisher(self._open(f"{self._name} finish"), task.name)
         self._flusher = Flusher(finisher, self._held, pace["batch_size"], self._wake)
         said = nothing_said if limiter is None else limiter.said
@@ -168,6 +160,7 @@ class Process:
             if error.sqlstate != RUN_HAS_ENDED:
                 raise
             return "done"
+        self._follow.rejoined(self._claimer)
         self._beat = self._start_beating()
         return None
 
@@ -184,7 +177,7 @@ class Process:
             if self._trouble() is None:
                 self._session.call("release", runner=runner, keep=list(self._held))
             if self._held and self._limits.parent is None:
-                _say_what_is_waited_for(reason, len(self._held), self._limits.grace)
+                say_what_is_waited_for(reason, len(self._held), self._limits.grace)
             while self._held and self._trouble() is None and time.monotonic() < deadline:
                 self._rest(BUSY_POLL_S)
             self._flusher.close(max(deadline - time.monotonic(), CLOSE_S))
@@ -196,14 +189,17 @@ class Process:
             log.warning("could not say goodbye: %s", failures.first_line(error))
         finally:
             self._flusher.close(0)
-            self._beat.close()
-            self._session.close()
+            self._close()
 
     def _abandon(self) -> None:
         """Leave without a server to say goodbye to; others find what is left behind."""
         self._pool.discard_unstarted()
         self._pool.close()
         self._flusher.close(0)
+        self._close()
+
+    def _close(self) -> None:
+        self._follow.close()
         self._beat.close()
         self._session.close()
 
@@ -220,7 +216,9 @@ class Process:
             if self._beat.lost.is_set():
                 if (reason := self._rejoin()) is not None:
                     return reason
-            elif (
+                continue
+            self._take_new()
+            if (
                 self._has_room()
                 and self._is_time()
                 and (reason := self._act_on(self._claim())) is not None
@@ -236,7 +234,7 @@ class Process:
         if self._stop.is_set():
             return "interrupted"
         if self._limits.parent is not None and os.getppid() != self._limits.parent:
-            _fall_silent()
+            fall_silent()
             return "interrupted"
         longest = self._limits.max_duration
         if longest is not None and time.monotonic() - self._began >= longest:
@@ -267,14 +265,24 @@ class Process:
             return False
         return True
 
+    def _take_new(self) -> None:
+        """Claim new rows where it is time to look, beside and before what the process holds."""
+        most = 0 if self._alone else self._flusher.group + self._limits.threads
+        news = self._follow.take(self._want(), most, self._held, self._pool)
+        if news is not None and (news.jobs or news.act):
+            self._beat.note = None
+            self._pace.hurry(time.monotonic() + (0 if news.act else self._pace.delay))
+
     def _is_time(self) -> bool:
         left = self._pace.left(time.monotonic())
         if left > 0:
-            self._stop.wait(min(left, IDLE_POLL_S))
+            self._rest(min(left, IDLE_POLL_S))
         return left <= 0
 
     def _rest(self, seconds: float) -> None:
-        self._wake.wait(seconds)
+        if not self._held:
+            self._follow.doze()
+        self._wake.wait(min(seconds, self._follow.due_in))
         self._wake.clear()
 
     def _want(self) -> int:
@@ -361,6 +369,10 @@ class Process:
         elif reason == "done" and (run := self._deserted_run()) is not None:
             self._beat.note = f"waiting for rows of run {run}, whose processes are gone"
             self._rest(IDLE_POLL_S)
+        elif reason == "done" and self._follow.stays:
+            self._beat.note = "waiting for new rows"
+            self._follow.sweep_now_and_then()
+            self._pace.put_off(time.monotonic() + CLAIM_S)
         else:
             return reason
         return None
@@ -383,16 +395,3 @@ class Process:
             return "paused"
         self._rest(IDLE_POLL_S)
         return None
-
-
-def _say_what_is_waited_for(reason: str, rows: int, grace: float) -> None:
-    again = "; interrupt again to leave at once" if reason == "interrupted" else ""
-    log.info("stopping: finishing %d rows in the works, for up to %.0f s%s", rows, grace, again)
-
-
-def _fall_silent() -> None:
-    """The process that read what this one says is gone; a write into its pipe would fail rows."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)

@@ -21,12 +21,13 @@ RUNNER = READER | {
     "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",
     "rescue", "sweep_open", "enqueue", "enqueue_each", "discover", "claim", "outlook", "finish",
     "release", "take_tokens", "throttled", "release_slots", "prune_rates", "reserve", "settle",
-    "intend", "halt", "evaluate_guard", "measure_guard", "note_guard",
+    "intend", "halt", "evaluate_guard", "measure_guard", "note_guard", "claim_new", "sweep_anew",
+    "hear", "wake_space",
 }  # fmt: skip
 OPERATOR = READER | {
     "start", "create_run", "pause", "resume", "cancel", "retry", "rescue",
     "set_rate", "lift_pause", "prune_rates", "set_price", "set_budget", "settle_effect",
-    "set_guard", "drop_guard", "evaluate_guard", "measure_guard", "note_guard",
+    "set_guard", "drop_guard", "evaluate_guard", "measure_guard", "note_guard", "watch", "unwatch",
 }  # fmt: skip
 
 MAY_CALL = {

@@ -19,7 +19,7 @@ from tests.plugins.engine import Connection, Engine, outcome
 TABLES = (
     "task", "run", "runner", "job", "sweep", "tally", "runner_minute", "attempt_error", "event",
     "rate_limit", "run_figure", "run_meter", "reservation", "effect", "price", "task_budget",
-    "spend_month", "spend_day", "guard", "guard_reading",
+    "spend_month", "spend_day", "guard", "guard_reading", "arrival", "input",
 )  # fmt: skip
 REFUSED = psycopg.errors.InsufficientPrivilege
 

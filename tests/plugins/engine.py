@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -14,11 +15,14 @@ from psycopg.types.json import Jsonb
 
 from runner.database import migrate
 from tests import sample
-from tests.plugins.database import Database, DatabaseTemplate, with_dbname
+from tests.plugins.database import Database, DatabaseTemplate, database_of
+from tests.plugins.pgbouncer import PgBouncer
 from tests.plugins.waiting import wait_until
 
 Connection = psycopg.Connection[dict[str, Any]]
 Row = dict[str, Any]
+
+_numbers = count(1)
 
 FINISHED = ("ok", "nothing_found", "skipped", "failed")
 
@@ -45,13 +49,15 @@ class Engine:
 
     def connect(self, *, autocommit: bool = True, conninfo: str | None = None) -> Connection:
         """Another session; closed when the test ends."""
-        connection = psycopg.connect(
+        # what waits for ever should fail and not hang; the pooler sees to that for its own sessions
+        timeout = {} if self.database.pooled else {"options": "-c statement_timeout=30s"}
+        connection: Connection = psycopg.connect(
             conninfo or self.database.url,
             autocommit=autocommit,
             row_factory=dict_row,
             prepare_threshold=None,
-            # what waits for ever should fail and not hang
-            options="-c statement_timeout=30s",
+            application_name=f"engine test {next(_numbers)}",
+            **timeout,
         )
         self.database.connections.append(connection)
         return connection
@@ -62,9 +68,12 @@ class Engine:
 
     def blocked(self, connection: Connection) -> None:
         """Return when this session waits for a lock."""
-        query = "select wait_event_type = 'Lock' as waits from pg_stat_activity where pid = %s"
-        pid = connection.info.backend_pid
-        wait_until(lambda: self.value(query, pid))
+        # not by its process id: a pooler makes one up
+        query = """
+            select exists (select from pg_stat_activity where application_name = %s
+                and datname = current_database() and wait_event_type = 'Lock')"""
+        name = connection.info.parameter_status("application_name")
+        wait_until(lambda: self.value(query, name))
 
     # --- plain SQL ----------------------------------------------------------------------------
 
@@ -250,7 +259,7 @@ def install(url: str) -> None:
 TABLES = (
     "attempt_error", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
     "run", "sweep_group", "sweep", "tally", "task_budget", "guard_reading", "guard", "task",
-    "event", "rate_limit", "effect", "price", "spend_month", "spend_day",
+    "event", "rate_limit", "effect", "price", "spend_month", "spend_day", "arrival", "input",
 )  # fmt: skip
 
 CATALOGUE = """
@@ -275,9 +284,10 @@ class EngineDatabases:
     it is dropped instead.
     """
 
-    def __init__(self, server_url: str, template: str) -> None:
+    def __init__(self, server_url: str, template: str, pooled: PgBouncer | None) -> None:
         self._server_url = server_url
         self._template = template
+        self._pooled = pooled
         self._idle: list[Database] = []
         self._made = 0
         self._catalogue = ""
@@ -289,20 +299,20 @@ class EngineDatabases:
         self._made += 1
         name = f"{self._template}_copy_{self._made}"
         self._on_server(f"create database {name} template {self._template}")
-        database = Database(name, with_dbname(self._server_url, name))
-        with psycopg.connect(database.url) as connection:
+        database = database_of(self._server_url, name, self._pooled)
+        with psycopg.connect(database.direct) as connection:
             self._catalogue = self._look(connection)
         return database
 
     def give_back(self, database: Database) -> None:
         """Take one back, and keep it if it can be used again."""
         database.close()
-        with psycopg.connect(database.url) as connection:
+        with psycopg.connect(database.direct) as connection:
             fit = self._look(connection) == self._catalogue
             if fit:
                 self._put_back_rows(connection)
         if fit:
-            self._idle.append(Database(database.name, database.url))
+            self._idle.append(Database(database.name, database.url, database.direct))
         else:
             self._on_server(f"drop database {database.name} with (force)")
 
@@ -340,7 +350,7 @@ class EngineDatabases:
 
 @pytest.fixture(scope="session")
 def engine_databases(
-    server_url: str, database_template: DatabaseTemplate
+    server_url: str, database_template: DatabaseTemplate, pooled: PgBouncer | None
 ) -> Iterator[EngineDatabases]:
     """See `EngineDatabases`."""
 
@@ -348,7 +358,7 @@ def engine_databases(
         install(url)
         EngineDatabases.save_rows(url)
 
-    databases = EngineDatabases(server_url, database_template("engine", build))
+    databases = EngineDatabases(server_url, database_template("engine", build), pooled)
     yield databases
     databases.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 from runner.contract import (
     Compute,
     Expected,
+    Input,
     Limiter,
     NoLimits,
     Option,
@@ -95,5 +96,6 @@ task = Task(
     sample=SAMPLE,
     binding=BINDING,
     migrations=migrations_folder() / "face_index",
+    inputs=(Input(("url", "mime_type", "approved", "deleted")),),
     condition=of_user,
 )

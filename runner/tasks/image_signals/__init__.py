@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Limiter, Pacing, Settings, Task
+from runner.contract import Compute, Input, Limiter, Pacing, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks.downloads import OPTIONS
 
@@ -38,4 +38,5 @@ task = Task(
         "hash_index": "public.image_perceptual_hash_index",
     },
     migrations=migrations_folder() / "image_signals",
+    inputs=(Input(("url", "created_at")),),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from runner.contract import Compute, Expected, Limiter, Option, Pacing, Row, Settings, Task
+from runner.contract import Compute, Expected, Input, Limiter, Option, Pacing, Row, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks import downloads
 from runner.tasks.quality_score.score import VERSION
@@ -80,4 +80,5 @@ task = Task(
         "boxes": "",
     },
     migrations=migrations_folder() / "quality_score",
+    inputs=(Input(("url", "boxes")),),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from runner.contract import Compute, Limiter, NoLimits, Option, Pacing, Settings, Task
+from runner.contract import Compute, Input, Limiter, NoLimits, Option, Pacing, Settings, Task
 from runner.database.files import migrations_folder
 from runner.tasks import downloads
 from runner.tasks.vehicle_images.settings import by_organization, plain_id, public_base, size, where
@@ -94,5 +94,6 @@ task = Task(
     ),
     binding=BINDING,
     migrations=migrations_folder() / "vehicle_images",
+    inputs=(Input(("metadata", "is_public")),),
     condition=by_organization,
 )
