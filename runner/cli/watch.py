@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +14,6 @@ from runner.database.files import statement
 from runner.errors import BackfillError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from runner.contract import Task
     from runner.database.session import Session
 
 TRIES = 20
@@ -52,33 +51,17 @@ def watch(ctx: click.Context, task: str, off: bool) -> int:
     return ExitCode.DONE
 
 
-def declared(task: Task, binding: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """What the task's code says of its inputs, in the application's names."""
-    from runner.database.scripts import Binding
-
-    names = Binding(task.name, binding)
-    for one in task.inputs:
-        bound = one.table in binding
-        columns = [binding.get(name, name) for name in one.columns]
-        yield {
-            "relation": names.table(one.table).as_string(None) if bound else one.table,
-            "key": binding.get(one.key, one.key),
-            "columns": [column for column in columns if column],
-        }
-
-
 def _declare(session: Session, name: str, binding: Mapping[str, str]) -> None:
+    from runner.database.inputs import declare
     from runner.registry import all_tasks
 
     task = all_tasks().get(name)
-    inputs = [] if task is None else list(declared(task, binding))
-    if not inputs:
+    if task is None or not task.inputs:
         raise UsageError(
             f"nobody has said which columns {name} reads; say it in psql, for example: "
             f"select backfill.declare_inputs('{name}', 'public.images', 'id', '{{url}}')"
         )
-    for one in inputs:
-        session.call("declare_inputs", task=name, **one)
+    declare(session, task, binding)
 
 
 def _told(session: Session, task: str, call: str) -> int:

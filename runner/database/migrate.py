@@ -26,7 +26,7 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
 from runner.contract import Task
-from runner.database import failures
+from runner.database import failures, inputs
 from runner.database.conninfo import describe
 from runner.database.files import migrations_folder
 from runner.database.session import connect
@@ -222,16 +222,21 @@ def upgrade(
     targets = ["engine@head", *(f"{task.name}@head" for task in tasks if task.migrations)]
     for target in targets:
         _online(conninfo, config, partial(command.upgrade, revision=target))
+    for task in tasks:
+        if task.inputs:
+            inputs.declare_where_possible(conninfo, task, names[task.name])
 
 
 def upgrade_sql(tasks: Sequence[Task], given: Names) -> str:
     """The SQL that `upgrade` would run on an empty database, for review; touches no database."""
-    config = _config(tasks, bindings(tasks, given, {}))
+    names = bindings(tasks, given, {})
+    config = _config(tasks, names)
     out = io.StringIO()
     config.output_buffer = out
     heads = ScriptDirectory.from_config(config).get_heads()
     command.upgrade(config, "heads" if len(heads) > 1 else heads[0], sql=True)
-    return out.getvalue()
+    declared = "".join(inputs.declare_sql(task, names[task.name]) for task in tasks)
+    return out.getvalue() + declared
 
 
 def downgrade(conninfo: str, tasks: Sequence[Task], *, known: Sequence[Task] = ()) -> None:

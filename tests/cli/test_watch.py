@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runner.cli.watch import declared
 from runner.contract import Input, Task
+from runner.database.inputs import declared
 from runner.errors import ExitCode
 from runner.registry import find
 from tests.cli.conftest import Backfill, Work
@@ -30,6 +30,16 @@ def test_a_built_in_task_knows_its_inputs(
     assert work.one(TRIGGERS) == 0
 
 
+def test_a_migration_declares_the_inputs(
+    backfill: Backfill, installed: Database, work: Work
+) -> None:
+    """A migrated task can be watched from psql; the SQL for review declares inputs, too."""
+    assert work.one("select backfill.watch('quality_score')") == 1
+    ended = backfill.use(installed)("migrate", "quality_score", "--sql", "--set", "url=Address")
+    (line,) = (x for x in ended.out.splitlines() if x.startswith("select backfill.declare_inputs"))
+    assert line.endswith("""('quality_score', '"public"."images"'::regclass, 'id', '{Address}');""")
+
+
 def test_what_nobody_declared_is_asked_for(
     backfill: Backfill, installed: Database, work: Work
 ) -> None:
@@ -47,11 +57,16 @@ def test_names_are_those_of_the_binding() -> None:
     task = find("quality_score")
     binding = {**task.binding, "table": "app.Photos", "url": "Address"}
     assert list(declared(task, binding)) == [
-        {"relation": '"app"."Photos"', "key": "id", "columns": ["Address"]}
+        {
+            "task": "quality_score",
+            "relation": '"app"."Photos"',
+            "key": "id",
+            "columns": ["Address"],
+        }
     ]
     plain = Task("t", 1, "", task.open, inputs=(Input(("body",), "public.articles", "id"),))
     assert list(declared(plain, {})) == [
-        {"relation": "public.articles", "key": "id", "columns": ["body"]}
+        {"task": "t", "relation": "public.articles", "key": "id", "columns": ["body"]}
     ]
 
 
