@@ -9,6 +9,8 @@ for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 pytest_plugins = [
+    # first, since those after it import it
+    "tests.plugins.pgbouncer",
     "tests.plugins.database",
     "tests.plugins.engine",
     "tests.plugins.picture_host",

@@ -8,20 +8,29 @@ import os
 import site
 import socket
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from runner.cli.common import Settings
-from runner.cli.run_options import RunOptions, settings_of, threads
+from runner.cli.hook_options import commands_of
+from runner.cli.run_options import RunOptions, threads
 from runner.cli.stopping import Stopping, leave_at_once, on_signals
 from runner.contract import Task
 from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
+from runner.hooks.batches import batch_command
+from runner.hooks.commands import environment_of, without_ours
+from runner.hooks.moments import after_run, begin, end
 from runner.loop.limits import Buckets
 from runner.loop.process import RUN_HAS_ENDED, Limits, Process
 from runner.loop.relay import Relay
 from runner.loop.supervisor import Supervisor
+from runner.options import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +92,7 @@ def work(
         _Run(session, run),
         stopping.event,
         Relay(),
-        _environment(conninfo),
+        _environment(conninfo, options),
     )
     stopping.at_once.append(supervisor.kill)
     try:
@@ -136,9 +145,21 @@ def _command(task: Task, run: int, options: RunOptions, output: Settings) -> lis
     return command
 
 
-def _environment(conninfo: str) -> dict[str, str]:
-    """This process's environment, with the database in it: an argument would show in `ps`."""
-    environment = dict(os.environ)
+def _environment(conninfo: str, options: RunOptions) -> dict[str, str]:
+    """The children's environment.
+
+    Of the hooks, children run the one after a batch; the others are this process's.
+    """
+    hooks = {"after_batch": options.after_batch, "hook_timeout": f"{options.hook_timeout}s"}
+    return child_environment(conninfo, environment_of(hooks))
+
+
+def child_environment(conninfo: str, hooks: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with the database in it, since an argument would show in `ps`.
+
+    `hooks` are the variables of those that the child is to run.
+    """
+    environment = {**without_ours(), **hooks}
     if conninfo:
         environment["DATABASE_URL"] = conninfo
     found = importlib.util.find_spec("runner")
@@ -154,10 +175,15 @@ def _environment(conninfo: str) -> dict[str, str]:
 # --- in each process ---------------------------------------------------------------------------
 
 
+def _limits_at(task: Task, options: RunOptions, run: Mapping[str, Any]) -> Limits:
+    """How long a child stays at this run."""
+    return replace(limits(task, options, options.child), new_rows_only=run["standing"])
+
+
 def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
     """Work for the run that the command above started; why it left, as an exit code."""
-    run = options.join or 0
-    with on_signals() as stopping:
+    run, commands = options.join or 0, commands_of(options)
+    with on_signals() as stopping, ExitStack() as hooks:
         with Session(
             conninfo,
             name=f"backfill run {run}",
@@ -166,21 +192,26 @@ def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
             persistent=True,
         ) as session:
             found = session.one("run_options", run=run)
-        if found["status"] == "ended":
-            return ExitCode.DONE
+            if found["status"] == "ended":
+                after_run(session, commands, task.name, run)
+                return ExitCode.DONE
+            begin(session, commands, task.name, run, stopping.event)
         limiter = Buckets(conninfo, name=f"backfill run {run}", patience=options.patience)
         opened = task.opened(settings_of(task, found["options"]), limiter)
         compute = opened.__enter__()
+        on_batch = hooks.enter_context(batch_command(commands, task.name, run))
         try:
             process = Process(
-                conninfo, task, run, compute, limits(task, options, options.child),
-                stopping.event, limiter,
+                conninfo, task, run, compute, _limits_at(task, options, found),
+                stopping.event, limiter, on_batch,
             )  # fmt: skip
         except psycopg.Error as error:
             if error.sqlstate == RUN_HAS_ENDED:
                 return ExitCode.DONE
             raise
         code = _CODES.get(process.work(), ExitCode.DONE)
+        hooks.close()
+        end(conninfo, commands, task.name, run)
         if process.still_computing:
             sys.stdout.flush()
             leave_at_once(code)

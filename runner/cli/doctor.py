@@ -78,7 +78,15 @@ def _examine(ctx: click.Context, connection: Connection) -> Iterator[Finding]:
         return
     yield from _revisions(conninfo(ctx))
     yield from _versions(connection)
-    for name in ("20_tasks", "30_rights", "40_work", "50_results", "60_storage"):
+    for name in (
+        "20_tasks",
+        "30_rights",
+        "40_work",
+        "50_service",
+        "55_access",
+        "60_results",
+        "70_storage",
+    ):
         yield from _ask(connection, name)
 
 

@@ -13,8 +13,8 @@ import click
 
 from runner.cli.common import application_name, conninfo
 from runner.cli.duplicates_groups import Group, Link, Pair, groups
-from runner.cli.logs import redact
 from runner.errors import UsageError
+from runner.redaction import redact
 
 if TYPE_CHECKING:
     from runner.database.session import Connection

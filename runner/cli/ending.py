@@ -9,8 +9,9 @@ import traceback
 import click
 
 from runner.cli.common import Settings
-from runner.cli.logs import as_json, printable, redact
+from runner.cli.logs import as_json
 from runner.errors import BackfillError, ExitCode
+from runner.redaction import printable, redact
 
 log = logging.getLogger(__name__)
 

@@ -69,8 +69,8 @@ def review(
     Suggestions are worked out anew each time. To answer, in psql:
 
     \b
-    select backfill.assign_face('FACE', 'PERSON');
-    select backfill.skip_face('FACE');
+    select backfill.name_face('FACE', 'PERSON');
+    select backfill.leave_face('FACE');
 
     The page of --html has these statements for each face, ready to be copied. It is one file
     without scripts, which loads nothing; pictures are downloaded to cut the faces out of them. It

@@ -10,8 +10,8 @@ from typing import Any
 from runner.cli.common import count
 from runner.cli.faces_read import TASK, Found
 from runner.cli.figures import size
-from runner.cli.run_options import settings_of
 from runner.cli.storage_progress import telling
+from runner.options import settings_of
 from runner.pages.faces import MOST_CARDS, page, regions
 from runner.pages.faces_crops import Source, crops
 from runner.pages.writing import write_page

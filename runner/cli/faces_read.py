@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.cli.logs import redact
+from runner.redaction import redact
 
 if TYPE_CHECKING:
     from runner.database.session import Connection

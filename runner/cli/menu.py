@@ -10,9 +10,9 @@ import click
 
 from runner.cli.common import confirm, open_session, settings
 from runner.cli.group import can_ask, main
-from runner.cli.logs import printable, redact
 from runner.cli.output import Column, table
 from runner.errors import ExitCode, UsageError
+from runner.redaction import printable, redact
 
 if TYPE_CHECKING:
     from runner.cli.common import Settings
@@ -92,8 +92,8 @@ def _installed(session: Session) -> list[tuple[Task, str]]:
 def _state(session: Session, task: Task, row: Mapping[str, Any]) -> str:
     import psycopg
 
-    from runner.cli.run_options import settings_of
     from runner.database.failures import first_line, is_connection_lost
+    from runner.options import settings_of
 
     if row["paused_at"] is not None:
         return f"paused by {row['paused_by']}"

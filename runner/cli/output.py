@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from runner.cli.logs import as_json, printable
+from runner.cli.logs import as_json
+from runner.redaction import printable
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from runner.cli.durations import Duration
+from runner.cli.hook_options import hook_options
 from runner.contract import Option, Settings, Task
 from runner.errors import UsageError
+from runner.hooks.commands import TIMEOUT_S
+from runner.options import complete as completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class RunOptions:
     json: bool
     child: int | None
     follow: bool = False
+    before_run: str | None = None
+    after_batch: str | None = None
+    after_run: str | None = None
+    hook_timeout: float = TIMEOUT_S
     typed_where: str | None = None
     """What was given as --where, once `where` holds the task's own condition as well."""
 
@@ -119,6 +125,7 @@ def common_options(task: Task) -> list[click.Parameter]:
             metavar="RUN",
             help="Work for a run that is live already, from this host too.",
         ),
+        *hook_options(),
         option("--yes", "--skip-prompt", "yes", is_flag=True, help="Don't ask before paid work."),
         option("--json", is_flag=True, help="Print the summary as one JSON object."),
         option("--child", type=int, hidden=True),
@@ -185,28 +192,9 @@ def complete(
     The settings have the limit, where it is one for each group of rows: `limit_by`, `limit_each`.
     """
     # who stays is there for all rows
-    default = None if options.follow else task.pacing.limit
-    limit = (default if options.limit is None else options.limit) or None
-    settings, column = dict(settings), task.pacing.limit_by
-    if limit is not None and column is not None:
-        settings |= {"limit_by": column, "limit_each": limit}
-        limit = None
-    own = None if task.condition is None else task.condition(settings)
-    parts = [part for part in (own, options.where) if part and part.strip()]
-    # each in lines of its own: a condition may end in a comment
-    where = parts[0] if len(parts) == 1 else " and ".join(f"({part}\n)" for part in parts)
-    options = replace(options, limit=limit, where=where or None, typed_where=options.where)
-    return options, settings
-
-
-def settings_of(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's stored options; what whoever started it in psql left out has its default."""
-    return {**{option.name: _default(option) for option in task.options}, **stored}
-
-
-def _default(option: Option) -> Any:
-    put = option.stored_as
-    return option.default if put is None or option.default is None else put(option.default)
+    done = completed(task, settings, limit=options.limit, where=options.where, whole=options.follow)
+    options = replace(options, limit=done.limit, where=done.where, typed_where=options.where)
+    return options, done.settings
 
 
 def threads(task: Task, options: RunOptions) -> int:

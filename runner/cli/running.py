@@ -16,13 +16,18 @@ from runner.cli.common import Settings, confirm, installed_task
 from runner.cli.cost_words import estimate_lines
 from runner.cli.dry_run import dry_run
 from runner.cli.forecast import blame_where, forecast
+from runner.cli.hook_options import commands_of
 from runner.cli.output import note
-from runner.cli.run_options import RunOptions, complete, settings_of
+from runner.cli.run_options import RunOptions, complete
 from runner.cli.working import Work
 from runner.contract import Task
 from runner.database.session import Session
 from runner.errors import BackfillError, ExitCode, TaskPaused, UsageError
+from runner.hooks.commands import Commands
+from runner.hooks.deliver import deliver_rest
+from runner.hooks.moments import after_run, begin
 from runner.loop.limits import Buckets
+from runner.options import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ def execute(
     if options.child is not None:
         return children.work_as_child(conninfo, task, options)
     _check_usage(options)
+    commands = commands_of(options)
     if options.join is None:
         options, settings = complete(task, options, settings)
         if options.follow and options.where is not None:
@@ -47,7 +53,7 @@ def execute(
         installed = installed_task(session, task.name)
         _check_version(installed, task)
         # an engine that is older than this program is told of now, not after the work
-        session.call("run_summary", run=0)
+        session.one("webhooks_on")
         if options.dry_run:
             return dry_run(conninfo, task, options, settings)
         if options.join is not None:
@@ -56,7 +62,7 @@ def execute(
             raise TaskPaused(_paused(installed))
         # before the task is set up, which costs more than all the rest of a call from cron
         if options.join is None and not options.follow and not _anything(session, task, options):
-            return _done_at_once(session, task, options, settings)
+            return _done_at_once(conninfo, session, task, options, settings, commands)
         # Settings that can't work are told before anything is written.
         with ExitStack() as task_opened:
             limiter = Buckets(conninfo, name=f"backfill run {task.name}", patience=options.patience)
@@ -69,7 +75,7 @@ def execute(
             run = options.join or _start(session, task, options, settings)
             session.close()
             here = compute if options.workers == 1 else None
-            return Work(conninfo, task, run, options, output, here, limiter).do()
+            return Work(conninfo, task, run, options, output, here, limiter, commands).do()
 
 
 def _anything(session: Session, task: Task, options: RunOptions) -> bool:
@@ -84,11 +90,19 @@ def _anything(session: Session, task: Task, options: RunOptions) -> bool:
 
 
 def _done_at_once(
-    session: Session, task: Task, options: RunOptions, settings: Mapping[str, Any]
+    conninfo: str,
+    session: Session,
+    task: Task,
+    options: RunOptions,
+    settings: Mapping[str, Any],
+    commands: Commands,
 ) -> ExitCode:
     """Leave a run for whoever watches whether the schedule is kept, and say the line."""
     run = _start(session, task, options, settings)
+    begin(session, commands, task.name, run)
     session.call("end_run", run=run, reason="done")
+    after_run(session, commands, task.name, run)
+    deliver_rest(session, conninfo)
     found = session.one("run", run=run)
     if options.json:
         click.echo(summary.as_json(found, summary.Facts()))

@@ -18,6 +18,10 @@ from runner.cli.stopping import Stopping, leave_at_once, on_signals, stdout_apar
 from runner.contract import Compute, Task
 from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, ExitCode, TaskHalted
+from runner.hooks.batches import batch_command
+from runner.hooks.commands import Commands
+from runner.hooks.deliver import deliver_rest, delivering
+from runner.hooks.moments import after_run, before_run
 from runner.loop.limits import Buckets
 from runner.loop.process import Process
 
@@ -39,6 +43,7 @@ class Work:
     output: Settings
     compute: Compute | None
     limiter: Buckets
+    commands: Commands
 
     def do(self) -> ExitCode:
         """Work until the run's end or until told to stop, and print the summary.
@@ -49,7 +54,9 @@ class Work:
         with on_signals() as stopping, self._session(stopping) as session:
             pids, still_computing = {os.getpid()}, 0
             try:
+                before_run(session, self.commands, self.task.name, self.run, stopping.event)
                 with (
+                    delivering(session, self.conninfo),
                     stdout_apart(),
                     Display(self.conninfo, self.run, self.task.name, self.options, self.output),
                 ):
@@ -85,10 +92,12 @@ class Work:
 
     def _here(self, compute: Compute, stopping: Stopping) -> tuple[str, int]:
         limits = children.limits(self.task, self.options)
-        process = Process(
-            self.conninfo, self.task, self.run, compute, limits, stopping.event, self.limiter
-        )
-        return process.work(), process.still_computing
+        with batch_command(self.commands, self.task.name, self.run) as on_batch:
+            process = Process(
+                self.conninfo, self.task, self.run, compute, limits, stopping.event, self.limiter,
+                on_batch,
+            )  # fmt: skip
+            return process.work(), process.still_computing
 
     def _end_if_deserted(self, session: Session, reason: str, pids: set[int]) -> None:
         """End a run that only processes of this command worked for, and they are gone.
@@ -118,4 +127,6 @@ class Work:
         else:
             summary.show(run, facts)
         sys.stdout.flush()
+        after_run(session, self.commands, self.task.name, self.run)
+        deliver_rest(session, self.conninfo)
         return summary.exit_code(run)

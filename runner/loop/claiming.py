@@ -103,16 +103,21 @@ class Claimer:
 
 @dataclass(slots=True)
 class Discoverer:
-    """Enqueues rows of the needs view for one run, in chunks that grow."""
+    """Enqueues rows of the needs view for one run, in chunks that grow.
+
+    `vouched` is the condition that the task's own code has for the run, or None.
+    """
 
     session: Session
     run: int
+    vouched: str | None = None
     over: bool = False
     _chunk: int = FIRST_CHUNK
 
     def discover(self, most: int) -> str:
         """Enqueue one chunk of at most `most` rows: `open`, `busy` or `ended`."""
-        row = self.session.one("discover", run=self.run, chunk=min(self._chunk, max(most, 1)))
+        chunk = min(self._chunk, max(most, 1))
+        row = self.session.one("discover", run=self.run, chunk=chunk, vouched=self.vouched)
         if row["state"] == "open":
             self._chunk *= 4
         self.over = row["state"] == "ended"

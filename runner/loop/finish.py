@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import psycopg
 
@@ -14,6 +16,9 @@ from runner.errors import BackfillError
 from runner.loop.model import Outcome, Verdict, outcome
 
 log = logging.getLogger(__name__)
+
+OnBatch = Callable[[Mapping[str, Any]], None]
+"""Takes what `backfill.finish` returned for a group."""
 
 RACES = 3
 """Times a group is tried when it loses a race before its rows are tried one by one."""
@@ -31,10 +36,14 @@ _PERMANENT = ("22", "23")
 
 
 class Finisher:
-    """Finishes groups of results of one task through one session."""
+    """Finishes groups of results of one task through one session.
 
-    def __init__(self, session: Session, task: str) -> None:
+    `on_batch` is told what each group came to, once it is committed.
+    """
+
+    def __init__(self, session: Session, task: str, on_batch: OnBatch | None = None) -> None:
         self._session = session
+        self._on_batch = on_batch
         self._task = task
         self._refused = 0
 
@@ -87,6 +96,8 @@ class Finisher:
         )
         if done["ok"]:
             self._refused = 0
+        if self._on_batch is not None:
+            self._on_batch(done)
         # After a lost reply the first try may have done it all.
         if done["accepted"] < len(results) and self._session.reconnects == reconnects:
             log.warning(

@@ -16,7 +16,7 @@ from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, TaskHalted
 from runner.loop.claiming import Claim, Claimer, Discoverer
 from runner.loop.compute import ComputePool, nothing_said
-from runner.loop.finish import Finisher
+from runner.loop.finish import Finisher, OnBatch
 from runner.loop.flush import Flusher
 from runner.loop.follow import CLAIM_S, Follow
 from runner.loop.heartbeat import Heartbeat
@@ -25,6 +25,7 @@ from runner.loop.model import Job, Outcome
 from runner.loop.pace import Pace
 from runner.loop.rate import Rate
 from runner.loop.stay import Limits, fall_silent, say_what_is_waited_for
+from runner.options import own_condition
 
 __all__ = ["RUN_HAS_ENDED", "Limits", "Process"]
 
@@ -50,6 +51,7 @@ class Process:
         limits: Limits,
         stop: threading.Event,
         limiter: Buckets | None = None,
+        on_batch: OnBatch | None = None,
     ) -> None:
         self._conninfo = conninfo
         self._task = task
@@ -63,12 +65,12 @@ class Process:
         self._session = self._open(self._name)
         pace = self._session.one("run_options", run=run)
         self._claimer = Claimer(self._session, self._join())
-        self._discoverer = Discoverer(self._session, run)
+        self._discoverer = Discoverer(self._session, run, own_condition(task, pace["options"]))
         self._beat = self._start_beating()
         self._follow = Follow(conninfo, self._name, self._discoverer, self._claimer, self._wake)
         if limits.follow:
             self._follow.stay(task.name)
-        finisher = Finisher(self._open(f"{self._name} finish"), task.name)
+        finisher = Finisher(self._open(f"{self._name} finish"), task.name, on_batch)
         self._flusher = Flusher(finisher, self._held, pace["batch_size"], self._wake)
         said = nothing_said if limiter is None else limiter.said
         self._pool = ComputePool(compute, limits.threads, self._flusher.deliver, self._wake, said)
@@ -353,6 +355,11 @@ class Process:
         runner = self._claimer.runner
         # A claim whose connection was cut may have been committed after it was sent again.
         if self._session.one("release", runner=runner, keep=[])["released"]:
+            return None
+        if self._limits.new_rows_only:
+            # what others have in hand is nothing to wait for, nor is there anything to sweep for
+            self._beat.note = "waiting for new rows"
+            self._pace.put_off(time.monotonic() + CLAIM_S)
             return None
         outlook = self._session.one("outlook", runner=runner)
         if outlook["retries"]:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class Limits:
     """How long a process stays. `max_duration`, `grace` and `patience` (with a lost server) are
     seconds; with `parent` it stops when that process is no longer its parent. With `follow` it
-    stays after all is done, for new rows.
+    stays after all is done, for new rows. With `new_rows_only` its run is there for these alone.
     """
 
     threads: int
@@ -25,6 +25,7 @@ class Limits:
     parent: int | None = None
     patience: float = PATIENCE_S
     follow: bool = False
+    new_rows_only: bool = False
 
 
 def say_what_is_waited_for(reason: str, rows: int, grace: float) -> None:

@@ -65,7 +65,9 @@ class RunProgress(Protocol):
 class Supervisor:
     """Keeps `workers` processes of `command` going until each has left by itself.
 
-    What they say goes to `relay`. `exit_codes` are those of the processes that left by themselves.
+    What they say goes to `relay`; with `quiet` it does not say itself that they are stopped, which
+    is usual where they make room for others. `exit_codes` are those of the processes that left by
+    themselves.
     """
 
     def __init__(
@@ -76,7 +78,10 @@ class Supervisor:
         stop: threading.Event,
         relay: Relay,
         environment: Mapping[str, str] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
+        self._quiet = quiet
         self._command = list(command)
         self._environment = None if environment is None else dict(environment)
         self._progress = progress
@@ -96,7 +101,9 @@ class Supervisor:
         try:
             while self._processes:
                 if self._stop.is_set() and not self._stopped:
-                    log.info(
+                    level = logging.DEBUG if self._quiet else logging.INFO
+                    log.log(
+                        level,
                         "stopping %d processes; interrupt again to leave at once",
                         len(self._processes),
                     )

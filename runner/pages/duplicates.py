@@ -71,8 +71,12 @@ def group_sections(groups: Iterable[Sequence[Pair]]) -> list[Section]:
 
 def wanted(sections: Iterable[Section]) -> list[PictureKey]:
     """The pictures of these sections, each once."""
-    keys = (key for section in sections for pair in section.pairs for key in _keys(pair))
-    return list(dict.fromkeys(keys))
+    return pictures_of(pair for section in sections for pair in section.pairs)
+
+
+def pictures_of(pairs: Iterable[Pair]) -> list[PictureKey]:
+    """The pictures of these pairs, each once."""
+    return list(dict.fromkeys(key for pair in pairs for key in _keys(pair)))
 
 
 def page(
@@ -87,7 +91,7 @@ def page(
     numbers = iter(range(1, 1 + sum(len(section.pairs) for section in sections)))
     shown = [
         {"section": section,
-         "cards": [_card(next(numbers), pair, pictures, ids) for pair in section.pairs]}
+         "cards": [card(next(numbers), pair, pictures, ids) for pair in section.pairs]}
         for section in sections
     ]  # fmt: skip
     return render(
@@ -104,12 +108,13 @@ def page(
     )  # fmt: skip
 
 
-def _card(
+def card(
     number: int,
     pair: Pair,
     pictures: Mapping[PictureKey, Picture],
     ids: Mapping[PictureKey, str],
 ) -> dict[str, Any]:
+    """What a page shows of a pair; `ids` are the names of kept pictures in it."""
     earlier, later = _keys(pair)
     boxes, first_boxes = list(pair["regions"] or ()), list(pair["first_regions"] or ())
     how = "same file" if pair["same_file"] else pair["verdict"]

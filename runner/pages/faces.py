@@ -88,7 +88,7 @@ def _card(number: int, face: Face, made: Made, ids: Mapping[Region, str]) -> dic
         "picture": _picture(face, made, ids),
         "people": people,
         "anybody": _assign(face, ANYBODY),
-        "skip": f"select backfill.skip_face({literal(face['face'])});",
+        "skip": f"select backfill.leave_face({literal(face['face'])});",
     }
 
 
@@ -104,7 +104,7 @@ def _person(face: Face, suggestion: Face, made: Made, ids: Mapping[Region, str])
 
 
 def _assign(face: Face, person: str) -> str:
-    return f"select backfill.assign_face({literal(face['face'])}, {literal(person)});"
+    return f"select backfill.name_face({literal(face['face'])}, {literal(person)});"
 
 
 def _picture(place: Face, made: Made, ids: Mapping[Region, str]) -> dict[str, Any]:

@@ -164,7 +164,10 @@ def ours(contest: Contest, *, discovery: bool = False) -> float:
             "start", task="noop", options=Jsonb({}), where=None, limit=None, retry_failed=False,
             batch_size=contest.batch, delay_ms=0, source="cli",
         )["run"]  # fmt: skip
-        while not discovery and session.one("discover", run=run, chunk=5000)["state"] == "open":
+        while (
+            not discovery
+            and session.one("discover", run=run, chunk=5000, vouched=None)["state"] == "open"
+        ):
             pass
         session.execute("vacuum analyze backfill.job")
         session.execute("checkpoint")

@@ -49,5 +49,5 @@ def catalog(url: str) -> list[str]:
     """Every schema, relation, column, constraint, index, view, function and trigger, sorted."""
     with psycopg.connect(url) as connection:
         # so that names are spelt out whatever the path is
-        connection.execute("set search_path = ''")
+        connection.execute("set local search_path = ''")
         return sorted(row[0] for row in connection.execute(_QUERY))

@@ -153,7 +153,7 @@ class Work:
 
     def start(self, *, pid: int = 4711) -> tuple[int, int]:
         """A run with one process; their numbers."""
-        run = self.one("select backfill.start('quality_score')")
+        run = self.one("select backfill.start('quality_score', p_source => 'cli')")
         runner = self.one("select backfill.join_run(%s, 1, 'a-host', %s, true)", run, pid)
         self.one("select row(d.*)::text from backfill.discover(%s) d", run)
         return run, runner

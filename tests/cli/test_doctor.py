@@ -115,7 +115,7 @@ def test_silent_process_and_left_run_are_found(on: Backfill, work: Work) -> None
     work.connection.execute(
         "update backfill.runner set heartbeat_at = heartbeat_at - interval '1 hour'"
     )
-    left = work.one("select backfill.start('quality_score')")
+    left = work.one("select backfill.start('quality_score', p_source => 'cli')")
     work.connection.execute(
         "update backfill.run set started_at = started_at - interval '1 hour' where id = %s", [left]
     )
@@ -166,7 +166,7 @@ def test_old_transaction_is_found(
     holder = installed.connect()
     holder.execute("set transaction isolation level repeatable read")
     holder.execute("select 1")
-    query = (sql_folder() / "doctor" / "60_storage.sql").read_text()
+    query = (sql_folder() / "doctor" / "70_storage.sql").read_text()
     assert "interval '10 minutes'" in query
     rows: list[Any] = installed.connect().execute(
         query.replace("interval '10 minutes'", "interval '0'").encode()

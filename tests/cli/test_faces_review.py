@@ -153,7 +153,7 @@ def test_statements_of_the_page_work(
         r"select backfill\.\w+\([^;]*\);", " ".join(parse(file.read_text()).text.split())
     )
     assign = next(a for a in answers if family["new face"] in a and family["person Sam"] in a)
-    skip = next(a for a in answers if "skip_face" in a and family["odd face"] in a)
+    skip = next(a for a in answers if "leave_face" in a and family["odd face"] in a)
     people.all(assign)
     people.all(skip)
     assert people.shown(family["new"]) == ["Sam"]
@@ -170,7 +170,8 @@ def test_options_of_the_last_run_hold(
     album.mkdir()
     for name in ("rosa", "sam", "new", "odd"):
         (album / f"{name}.jpg").write_bytes(photo(Face(1)))
-    people.all("select backfill.start('face_index', %s)", Jsonb({"base_url": str(album)}))
+    start = "select backfill.start('face_index', %s, p_source => 'cli')"
+    people.all(start, Jsonb({"base_url": str(album)}))
     file = tmp_path / "faces.html"
     assert "not to be had" not in on("faces", "review", "--html", str(file)).out
     other = on("faces", "review", "--html", str(file), "--base-url", str(tmp_path)).out

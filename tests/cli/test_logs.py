@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from runner.cli.logs import configure, printable, redact
+from runner.cli.logs import configure
+from runner.redaction import printable, redact
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from runner.cli.logs import configure, printable, redact
         ("Authorization: Bearer hush", "Authorization: ***"),
         ("https://cdn.test/a.jpg: HTTP 404", "https://cdn.test/a.jpg: HTTP 404"),
         ("mail me@example.test about 12 tokens", "mail me@example.test about 12 tokens"),
+        ("unknown: bft_" + "x" * 43, "unknown: bft_***"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:

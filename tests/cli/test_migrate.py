@@ -295,7 +295,7 @@ def test_task_of_a_package_that_is_gone(
     monkeypatch.setattr("runner.registry.entry_points", lambda **_: [])
     ended = on("migrate")
     assert ended.code == ExitCode.ERROR
-    assert "quality_score_0001" in ended.err
+    assert "quality_score_0002" in ended.err
     assert "install the task's package" in ended.err
     assert on("migrate", "--uninstall", "--yes").code == ExitCode.USAGE
     assert catalog(application.url) == before

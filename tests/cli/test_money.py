@@ -109,7 +109,7 @@ def test_what_is_no_budget_is_refused(
 
 def test_budgets_of_live_runs_are_shown_too(money: Backfill, sampled: SampleDatabase) -> None:
     """With their number."""
-    sampled.do("select backfill.start('sample', '{\"max_cost\": 2}')")
+    sampled.do("select backfill.start('sample', '{\"max_cost\": 2}', p_source => 'cli')")
     assert money("budget").out.splitlines()[1].split()[:4] == ["sample", "run", "1", "$2.00"]
 
 
@@ -207,7 +207,7 @@ def test_spend_tells_calls_that_may_have_been_charged(
 
 def test_status_says_what_is_left(money: Backfill, sampled: SampleDatabase) -> None:
     """Of the task's budgets and of those of its live runs."""
-    sampled.do("select backfill.start('sample', '{\"max_cost\": 2}')")
+    sampled.do("select backfill.start('sample', '{\"max_cost\": 2}', p_source => 'cli')")
     sampled.do("select backfill.set_budget('sample', 25)")
     assert "  budget     $25.00 of $25.00 a month left; $2.00 of $2.00 of run 1 left" in (
         money("status").out

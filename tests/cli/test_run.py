@@ -171,7 +171,7 @@ def test_what_cannot_be_joined(sampled: SampleDatabase, sample_command: Backfill
     assert "run 1 has ended (done); start another: backfill run sample" in ended.err
     sampled.do("select backfill.register_task('other', 1, 'Another.')")
     sampled.do("create view backfill.needs_other as select * from backfill.needs_sample")
-    run = sampled.one("select backfill.start('other')")
+    run = sampled.one("select backfill.start('other', p_source => 'cli')")
     ended = sample_command("run", "sample", "--join", str(run))
     assert (ended.code, f"run {run} is one of other" in ended.err) == (2, True)
     ended = sample_command("run", "sample", "--join", "1", "--limit", "5", "--resume")

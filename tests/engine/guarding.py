@@ -27,14 +27,15 @@ def reading(engine: Engine, name: str) -> Row:
 
 
 def dial(engine: Engine, **settings: Any) -> None:
-    """A guard `dial` that says what a setting of the test's session says; see `turn`."""
-    query = "select current_setting('test.dial')::numeric"
+    """A guard `dial` that says what the test's own table says; see `turn`."""
+    query = "select value::numeric from saved.dial"
     set_guard(engine, "dial", kind="sql", sql=query, **settings)
 
 
 def turn(engine: Engine, value: object) -> str:
     """Let the dial say this, and measure it; what the guard does then."""
-    engine.rows("select set_config('test.dial', %s, false)", str(value))
+    engine.rows("delete from saved.dial")
+    engine.rows("insert into saved.dial values (%s)", str(value))
     return evaluate(engine, "dial")
 
 

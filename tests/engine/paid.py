@@ -20,7 +20,8 @@ def paid_run(engine: Engine, items: int = 0, **options: Any) -> tuple[int, int]:
     if items:
         first = engine.value("select coalesce(max(id), 0) + 1 from item")
         engine.add(first, first + items - 1)
-    run = int(engine.value("select backfill.start('sample', %s)", Jsonb(options)))
+    start = "select backfill.start('sample', %s, p_source => 'cli')"
+    run = int(engine.value(start, Jsonb(options)))
     runner = engine.join(run)
     if items:
         engine.sweep(run)

@@ -34,7 +34,11 @@ def budgeted(engine: Engine, most: Any = 1000, *, items: int = 0) -> tuple[int, 
     """A run with a budget and a runner of it, with so many items enqueued."""
     if items:
         engine.add(1, items)
-    run = int(engine.value("select backfill.start('sample', %s)", Jsonb({"max_bytes": most})))
+    run = int(
+        engine.value(
+            "select backfill.start('sample', %s, p_source => 'cli')", Jsonb({"max_bytes": most})
+        )
+    )
     runner = engine.join(run)
     if items:
         engine.sweep(run)
@@ -267,7 +271,9 @@ def test_a_budget_smaller_than_one_amount_is_used_up_at_once(engine: Engine) -> 
 @pytest.mark.parametrize("options", ["{}", '{"max_bytes": null}', '{"max_pictures": 1}'])
 def test_without_a_budget_nothing_is_limited(engine: Engine, options: str) -> None:
     """A run without the option gets what it asks for; nothing is written, nor is the run locked."""
-    run = int(engine.value("select backfill.start('sample', %s::jsonb)", options))
+    run = int(
+        engine.value("select backfill.start('sample', %s::jsonb, p_source => 'cli')", options)
+    )
     runner = engine.join(run)
     session = engine.connect(autocommit=False)
     engine.rows("select from backfill.run where id = %s for update", run, on=session)
@@ -278,7 +284,7 @@ def test_without_a_budget_nothing_is_limited(engine: Engine, options: str) -> No
 def test_each_meter_has_its_own_budget(engine: Engine) -> None:
     """Calls don't use up bytes; either one stops the run."""
     options = Jsonb({"max_bytes": "1000", "max_calls": 2})
-    run = int(engine.value("select backfill.start('sample', %s)", options))
+    run = int(engine.value("select backfill.start('sample', %s, p_source => 'cli')", options))
     runner = engine.join(run)
     assert ask(engine, runner, 2, meter="calls")["reserved"] == 2
     assert ask(engine, runner, 1000)["reserved"] == 1000

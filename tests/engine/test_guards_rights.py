@@ -101,13 +101,13 @@ def test_a_query_runs_as_who_its_author_may_be(engine: Engine, logins: dict[str,
 
 def test_a_role_that_was_taken_on_counts(engine: Engine, logins: dict[str, Login]) -> None:
     """Whoever acts under another role has a query evaluated with no other rights than its."""
-    engine.rows(f"set role {logins['alice'].name}")
+    on = engine.connect(conninfo=engine.database.direct)
+    engine.rows(f"set role {logins['alice'].name}", on=on)
     with pytest.raises(REFUSED, match="with the rights of"):
         set_guard(engine, "pin", kind="sql", sql=PIN, hold_above=1,
-                  run_as=logins["worker"].name)  # fmt: skip
-    set_guard(engine, "pin", kind="sql", sql=PIN, hold_above=1)
-    assert evaluate(engine, "pin") == "hold"
-    engine.rows("reset role")
+                  run_as=logins["worker"].name, on=on)  # fmt: skip
+    set_guard(engine, "pin", kind="sql", sql=PIN, hold_above=1, on=on)
+    assert evaluate(engine, "pin", on=on) == "hold"
     assert reading(engine, "pin")["run_as"] == logins["alice"].name
     assert "its query is evaluated in sessions of" in reading(engine, "pin")["error"]
 

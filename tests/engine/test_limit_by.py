@@ -30,7 +30,7 @@ def add(engine: Engine, **groups: int) -> None:
 def start(engine: Engine, options: object = None, *more: Any, on: Connection | None = None) -> int:
     """Start a run with these options; its number. `more`: where, limit, retry_failed."""
     arguments = [*more, *(None, None, False)[len(more) :]]
-    query = "select backfill.start('sample', %s, %s, %s, %s)"
+    query = "select backfill.start('sample', %s, %s, %s, %s, p_source => 'cli')"
     return int(engine.value(query, Jsonb(EACH if options is None else options), *arguments, on=on))
 
 
@@ -303,7 +303,7 @@ def test_what_is_no_limit_is_refused(engine: Engine, options: Row, message: str)
     """A start, a count and a preview with it are errors that say what is wrong; no run is made."""
     engine.add(1)
     for call in (
-        "select backfill.start('sample', %s)",
+        "select backfill.start('sample', %s, p_source => 'cli')",
         "select * from backfill.count_pending('sample', p_options => %s)",
         "select * from backfill.preview('sample', p_options => %s)",
     ):

@@ -14,7 +14,7 @@ LOCK = "select pg_try_advisory_lock(backfill.runner_lock_space(), %s::integer)"
 
 def holder(engine: Engine, runner: int) -> Connection:
     """The session of a live process's heartbeats."""
-    session = engine.connect()
+    session = engine.connect(conninfo=engine.database.direct)
     assert engine.value(LOCK, runner, on=session)
     return session
 
@@ -62,11 +62,11 @@ def test_a_process_that_holds_its_lock_has_until_the_lease(engine: Engine) -> No
 def test_a_slow_process_does_not_take_itself_for_dead(engine: Engine) -> None:
     """The session that holds a process's lock could take it again, and proves that it is alive."""
     _, runner = at_work(engine, direct=True)
-    assert engine.value(LOCK, runner)
+    session = holder(engine, runner)
     for silence in (4, 61):
         engine.silent(runner, silence)
-        assert engine.rescue() == []
-    assert engine.value(LOCK.replace("try_advisory_lock", "advisory_unlock"), runner)
+        assert engine.rescue(on=session) == []
+    close(engine, session)
     assert engine.rescue() == [{"runner_id": runner, "jobs": 2}]
 
 

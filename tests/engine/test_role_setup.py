@@ -49,6 +49,15 @@ def down(url: str) -> list[str]:
     return notices
 
 
+def set_up(url: str) -> list[str]:
+    """Set the roles up; the notices."""
+    notices: list[str] = []
+    with psycopg.connect(url) as connection:
+        connection.add_notice_handler(lambda said: notices.append(said.message_primary or ""))
+        connection.execute("select backfill.set_up_roles()")
+    return notices
+
+
 def everything_goes(url: str) -> None:
     """Uninstall the engine with the sample task, which was made by hand."""
     run(url, "drop table item cascade")
@@ -105,10 +114,11 @@ def test_what_somebody_still_has_stays(own_server: EmbeddedServer) -> None:
         assert notices[0] == "the role backfill_operator stays: it was not made by pgbackfill"
         assert notices[1] == "the role backfill_reader stays: it has members"
         assert notices[2].startswith("the role backfill_runner stays: role")
-        assert roles(url) == set(MAY_CALL)
+        stay = {"backfill_reader", "backfill_runner", "backfill_operator"}
+        assert roles(url) == stay
         # and the uninstallation does not fail for it
         everything_goes(url)
-        assert roles(url) == set(MAY_CALL)
+        assert roles(url) == stay
 
 
 def test_a_user_who_may_not_create_roles_installs_without(
@@ -132,19 +142,51 @@ def test_a_user_who_may_not_create_roles_installs_without(
         assert any(hint in line for line in told)
         # all that was promised without roles works without them
         assert run(url, "select backfill.start('sample')")
-        for role in MAY_CALL:
+        for role in ("backfill_reader", "backfill_runner", "backfill_operator"):
             run(server, f"create role {role} nologin")
         run(server, "grant backfill_reader to backfill_runner, backfill_operator")
-        run(url, "select backfill.set_up_roles()")
+        # the service's roles are still missing, which takes nothing from the others
+        assert set_up(url) == [
+            f"the role {role} is missing, and {owner} may not create it"
+            for role in ("backfill_admin", "backfill_server")
+        ]
         with login(server, "backfill_operator") as operator:
             mine = make_conninfo(operator, dbname="plain")
             run(mine, "select backfill.pause('sample')")
             run(mine, "select * from backfill.needs_sample")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run(mine, "select * from backfill.token")
+        run(server, "create role backfill_admin nologin")
+        run(server, "create role backfill_server nologin noinherit")
+        run(server, "grant backfill_operator, backfill_runner to backfill_admin")
+        run(server, "grant backfill_reader, backfill_operator, backfill_admin to backfill_server")
+        assert set_up(url) == []
+        with login(server, "backfill_server") as web:
+            mine = make_conninfo(web, dbname="plain")
+            run(mine, "select * from backfill.authenticate('')")
+            run(mine, "set role backfill_admin; select backfill.create_token('x', 'viewer')")
         everything_goes(url)
         assert roles(server) == set(MAY_CALL)
         for role in sorted(MAY_CALL, key="backfill_reader".__eq__):
             run(server, f"drop role {role}")
         run(server, "drop database plain")
+
+
+def test_a_server_that_inherits_is_mended(own_server: EmbeddedServer) -> None:
+    """Made by hand, backfill_server may have the rights of the others from the start; setting the
+    roles up takes these from it, so that a request that takes no role on is refused.
+    """
+    server = own_server.url()
+    for role in ("reader", "operator", "server"):
+        run(server, f"create role backfill_{role} nologin")
+    run(server, "grant backfill_operator, backfill_reader to backfill_server")
+    url = new_database(own_server, "mended")
+    install(url)
+    with login(server, "backfill_server") as web:
+        mine = make_conninfo(web, dbname="mended")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run(mine, "select backfill.pause('sample')")
+        run(mine, "set role backfill_operator; select backfill.pause('sample')")
 
 
 def test_a_user_who_may_create_roles_needs_no_superuser(own_server: EmbeddedServer) -> None:
@@ -157,6 +199,15 @@ def test_a_user_who_may_create_roles_needs_no_superuser(own_server: EmbeddedServ
         assert roles(server) == set(MAY_CALL)
         with login(server, "backfill_runner") as runner:
             run(make_conninfo(runner, dbname="created"), "select backfill.start('sample')")
+        with login(server, "backfill_server") as web:
+            mine = make_conninfo(web, dbname="created")
+            run(mine, "set role backfill_operator; select backfill.pause('sample')")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run(mine, "select backfill.pause('sample')")
+        # who made the roles may grant them, and is not the server for that
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="not a member"):
+            run(url, "select * from backfill.authenticate('')")
+        assert set_up(url) == []
         everything_goes(url)
         assert roles(server) == set()
         run(server, "drop database created")

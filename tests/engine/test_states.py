@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tests.engine import hooking
 from tests.plugins.engine import Engine, outcome
 
 IMPOSSIBLE_JOBS = [
@@ -104,8 +105,32 @@ IMPOSSIBLE_BUDGETS = [
     ("usd = 'NaN'", "task_budget_is_an_amount"),
 ]
 
+IMPOSSIBLE_TOKENS = [
+    ("name = 'Two words'", "token_name_is_a_word"),
+    ("role = 'root'", "token_role_is_known"),
+    ("hash = 'short'", "token_hash_is_sha256"),
+    ("expires_at = created_at", "token_expires_after_it_was_made"),
+]
+
+IMPOSSIBLE_LOGINS = [
+    ("update backfill.login_session set hash = 'short'", "login_session_hash_is_sha256"),
+    (
+        "update backfill.login_session set expires_at = created_at",
+        "login_session_lasts_a_month_at_most",
+    ),
+    (
+        "update backfill.login_session set expires_at = created_at + interval '32 days'",
+        "login_session_lasts_a_month_at_most",
+    ),
+    (
+        "insert into backfill.login_failure (source, level) values ('x', -1)",
+        "login_failure_level_is_not_negative",
+    ),
+]
+
 FIGURE = "insert into backfill.run_figure (runner_id, name, label, amount) values (1, {}, 1)"
 METER = "insert into backfill.run_meter (runner_id, meter, used) values (1, {})"
+RECENT = "insert into backfill.runner_recent values (1, 'sample', {}, '{}')"
 RESERVATION = "insert into backfill.reservation values (gen_random_uuid(), 1, 'bytes', {})"
 
 IMPOSSIBLE_OTHERS = [
@@ -115,11 +140,17 @@ IMPOSSIBLE_OTHERS = [
     (METER.format("'bytes', -1"), "run_meter_does_not_go_back"),
     (METER.format("'bytes', 'NaN'"), "run_meter_does_not_go_back"),
     (RESERVATION.format("0"), "reservation_is_of_something"),
+    (
+        RECENT.format(1, '[[1, "ok", "1", null, null], [1, "ok", "2", null, null]]'),
+        "runner_recent_is_numbered",
+    ),
+    (RECENT.format(1, "[]"), "runner_recent_is_short"),
     ("update backfill.runner set status = 'asleep', ended_at = now()", "runner_status_is_known"),
     ("update backfill.runner set status = 'lost'", "runner_gone_says_when"),
     ("update backfill.runner set ended_at = now()", "runner_gone_says_when"),
     ("update backfill.sweep set ended_at = now(), began_at = null", "sweep_ends_after_it_began"),
     ("update backfill.sweep set again = to_come + 1", "sweep_expects_no_less_than_nothing"),
+    *hooking.IMPOSSIBLE,
 ]
 
 
@@ -181,11 +212,24 @@ def test_runners_and_sweeps_are_never_in_an_impossible_state(engine: Engine) -> 
         assert refused(engine, statement) == constraint, statement
 
 
+def test_tokens_and_log_ins_are_never_in_an_impossible_state(engine: Engine) -> None:
+    """The same holds for who may use the service."""
+    engine.rows("select backfill.create_token('ann', 'viewer')")
+    engine.rows(
+        "insert into backfill.login_session (hash, token, source, expires_at)"
+        " select sha256('x'), id, '192.0.2.1', now() + interval '1 hour' from backfill.token"
+    )
+    for change, constraint in IMPOSSIBLE_TOKENS:
+        assert refused(engine, f"update backfill.token set {change}") == constraint, change
+    for statement, constraint in IMPOSSIBLE_LOGINS:
+        assert refused(engine, statement) == constraint, statement
+
+
 def test_every_check_is_tried(engine: Engine) -> None:
     """No check constraint of the schema is left out of the cases above."""
     cases = (
         IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_RATES, IMPOSSIBLE_OTHERS,
-        IMPOSSIBLE_EFFECTS, IMPOSSIBLE_PRICES, IMPOSSIBLE_BUDGETS,
+        IMPOSSIBLE_EFFECTS, IMPOSSIBLE_PRICES, IMPOSSIBLE_BUDGETS, IMPOSSIBLE_TOKENS, IMPOSSIBLE_LOGINS,
     )  # fmt: skip
     named = {constraint for case in cases for _, constraint in case}
     there = engine.column(

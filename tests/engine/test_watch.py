@@ -208,7 +208,7 @@ def test_the_application_waits_for_nobody(watched: Engine) -> None:
     watched.discover(run, on=on)
     claim_new(watched, runner, on=on)
     watched.rows("select * from backfill.job for update", on=on)
-    app = watched.connect()
+    app = watched.connect(conninfo=watched.database.direct)
     watched.rows("set lock_timeout = '1ms'", on=app)
     watched.rows("insert into item (id) values (3); update item set input = 'b'", on=app)
     on.rollback()
@@ -241,7 +241,7 @@ def test_many_statements_need_no_subtransactions(watched: Engine) -> None:
 
 def test_only_who_sleeps_is_notified(watched: Engine) -> None:
     """Inserts notify while a process says that it sleeps, and not otherwise."""
-    sleeper = watched.connect()
+    sleeper = watched.connect(conninfo=watched.database.direct)
     task = {"task": "sample"}
     sleeper.execute(statement("listen"))
     watched.add(1)

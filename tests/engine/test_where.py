@@ -184,7 +184,7 @@ def everything(engine: Engine) -> list[list[Row]]:
 @pytest.mark.parametrize(
     "call",
     [
-        "select backfill.start('sample', '{}', %s)",
+        "select backfill.start('sample', '{}', %s, p_source => 'cli')",
         "select * from backfill.count_pending('sample', %s)",
         "select * from backfill.preview('sample', %s)",
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import psycopg
+import pytest
+
 from tests.face_index.application import ANN, BEN, Application
 from tests.face_index.conftest import Album, Run
 from tests.rekognition.portraits import Face
@@ -63,3 +66,29 @@ def test_a_face_that_is_skipped_is_asked_for_no_more(
     face = application.one("select face from backfill.faces_to_review")
     application.all("select backfill.skip_face(%s)", face)
     assert application.one("select count(*) from backfill.faces_to_review") == 0
+
+
+def test_operators_answer_without_any_right_on_the_applications_tables(
+    application: Application, album: Album, run: Run
+) -> None:
+    """They name a face or leave it, the audit has both, and the tables stay out of their reach."""
+    application.add(album.photo("one", Face(1)))
+    application.add(album.photo("two", Face(2)))
+    run()
+    person = application.person("Ada")
+    waiting = application.all("select face from backfill.faces_to_review")
+    first, second = (row["face"] for row in waiting)
+    application.all("set role backfill_operator")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application.all("select backfill.skip_face(%s)", second)
+    application.all("select backfill.name_face(%s, %s)", str(first), str(person))
+    application.all("select backfill.leave_face(%s)", str(second))
+    application.all("set role backfill_runner")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application.all("select backfill.leave_face(%s)", str(first))
+    application.all("reset role")
+    assert application.one("select count(*) from backfill.faces_to_review") == 0
+    linked = "select person_group_id from face_person_links where face_id = %s"
+    assert str(application.one(linked, first)) == person
+    said = "select string_agg(action, ' ' order by id) from backfill.event where action ~ '_face$'"
+    assert application.one(said) == "name_face leave_face"

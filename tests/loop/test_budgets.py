@@ -33,7 +33,7 @@ def used(sampled: SampleDatabase) -> int:
 def budgeted(sampled: SampleDatabase, most: object, folder: str = "/nonexistent") -> int:
     """A run as psql starts it."""
     options = Jsonb({"folder": folder, "max_bytes": most})
-    return int(sampled.one("select backfill.start('sample', %s)", options))
+    return int(sampled.one("select backfill.start('sample', %s, p_source => 'cli')", options))
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_a_run_that_psql_started_keeps_to_its_budget(
 ) -> None:
     """Options that were typed as SQL hold for every process that joins."""
     sampled.items(spends=30)
-    sampled.one("""select backfill.start('sample', '{"max_bytes": 1000}')""")
+    sampled.one("""select backfill.start('sample', '{"max_bytes": 1000}', p_source => 'cli')""")
     joined = command(sampled.url, "run", "sample", "--join", "1", tasks=METERED)
     assert joined.ended() == 0, joined.err
     assert used(sampled) == 1000

@@ -32,7 +32,9 @@ def buckets(sampled: SampleDatabase) -> Iterator[Make]:
     1, or as many as are wanted.
     """
     sampled.items(ok=40)
-    run = sampled.one("select backfill.start('sample', %s)", Jsonb({"max_cost": 0.002}))
+    run = sampled.one(
+        "select backfill.start('sample', %s, p_source => 'cli')", Jsonb({"max_cost": 0.002})
+    )
     sampled.do("select backfill.discover(%s)", run)
     with ExitStack() as stack:
 

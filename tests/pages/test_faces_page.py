@@ -58,10 +58,10 @@ def test_card_says_who_it_may_be() -> None:
     for expected in (
         "User u1: 1 face", "1 Perhaps Ann", "like Ann and Ben", "A face, to 99.8 %",
         "Picture asset of f1, found 2026-04-02", "Ann 94.9 % alike", "Ben 81.2 % alike",
-        "It is Ann: select backfill.assign_face('f1', 'key of Ann');",
-        "It is Ben: select backfill.assign_face('f1', 'key of Ben');",
-        "select backfill.assign_face('f1', 'PERSON');",
-        "Nobody to name: select backfill.skip_face('f1');", "As of 2026-05-01",
+        "It is Ann: select backfill.name_face('f1', 'key of Ann');",
+        "It is Ben: select backfill.name_face('f1', 'key of Ben');",
+        "select backfill.name_face('f1', 'PERSON');",
+        "Nobody to name: select backfill.leave_face('f1');", "As of 2026-05-01",
     ):  # fmt: skip
         assert expected in words(parsed), expected
     named = [svg["aria-label"] for svg in parsed.all("svg") if svg.get("role") == "img"]

@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 
 from runner.embedded import THROWAWAY, EmbeddedServer, find_binaries
+from tests.plugins.pgbouncer import PgBouncer
 from tests.plugins.servers import Server, any_server, open_folder
 
 Builder = Callable[[str], object]
@@ -32,7 +33,14 @@ class Database:
 
     name: str
     url: str
+    direct: str
+    """The same without a pooler between."""
     connections: list[psycopg.Connection[Any]] = field(default_factory=list)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether there is a pooler between."""
+        return self.url != self.direct
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A connection, closed when the test ends; `options` are those of psycopg.connect."""
@@ -154,15 +162,21 @@ def database_template(server_url: str) -> Iterator[DatabaseTemplate]:
         _execute(server_url, "drop database {} with (force)", full)
 
 
+def database_of(server_url: str, name: str, pooled: PgBouncer | None) -> Database:
+    """The database of this name, through the pooler where there is one."""
+    direct = with_dbname(server_url, name)
+    return Database(name, pooled.url(direct) if pooled else direct, direct)
+
+
 @pytest.fixture
-def new_database(server_url: str) -> Iterator[NewDatabase]:
+def new_database(server_url: str, pooled: PgBouncer | None) -> Iterator[NewDatabase]:
     """See `NewDatabase`."""
     made: list[Database] = []
 
     def create(*, template: str = "template0") -> Database:
         name = f"pgbackfill_test_{os.getpid()}_{next(_numbers)}"
         _execute(server_url, "create database {} template {}", name, template)
-        made.append(Database(name, with_dbname(server_url, name)))
+        made.append(database_of(server_url, name, pooled))
         return made[-1]
 
     yield create

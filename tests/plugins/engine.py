@@ -48,11 +48,16 @@ class Engine:
         self._threads.shutdown()
 
     def connect(self, *, autocommit: bool = True, conninfo: str | None = None) -> Connection:
-        """Another session; closed when the test ends."""
+        """Another connection; closed when the test ends.
+
+        For a session of its own, with a pooler too, `conninfo` is the database's `direct`.
+        """
+        conninfo = conninfo or self.database.url
         # what waits for ever should fail and not hang; the pooler sees to that for its own sessions
-        timeout = {} if self.database.pooled else {"options": "-c statement_timeout=30s"}
+        own = not self.database.pooled or conninfo == self.database.direct
+        timeout = {"options": "-c statement_timeout=30s"} if own else {}
         connection: Connection = psycopg.connect(
-            conninfo or self.database.url,
+            conninfo,
             autocommit=autocommit,
             row_factory=dict_row,
             prepare_threshold=None,
@@ -140,7 +145,7 @@ class Engine:
         on: Connection | None = None,
     ) -> int:
         """Start a run; its number."""
-        query = "select backfill.start(%s, '{}', %s, %s, %s)"
+        query = "select backfill.start(%s, '{}', %s, %s, %s, p_source => 'cli')"
         return int(self.value(query, task, where, limit, retry_failed, on=on))
 
     def join(
@@ -257,9 +262,12 @@ def install(url: str) -> None:
 
 # children first: nothing cascades while triggers are off
 TABLES = (
-    "attempt_error", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
+    "attempt_error", "runner_recent", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
     "run", "sweep_group", "sweep", "tally", "task_budget", "guard_reading", "guard", "task",
     "event", "rate_limit", "effect", "price", "spend_month", "spend_day", "arrival", "input",
+    "login_session", "token", "login_failure",
+    "delivery", "webhook", "run_batch", "run_command",
+    "seat", "worker", "tick", "schedule", "task_window", "request_key", "pgqueuer", "pgqueuer_log",
 )  # fmt: skip
 
 CATALOGUE = """
@@ -307,6 +315,7 @@ class EngineDatabases:
     def give_back(self, database: Database) -> None:
         """Take one back, and keep it if it can be used again."""
         database.close()
+        left = self._pooled.left_behind(database.direct) if self._pooled else set()
         with psycopg.connect(database.direct) as connection:
             fit = self._look(connection) == self._catalogue
             if fit:
@@ -315,6 +324,7 @@ class EngineDatabases:
             self._idle.append(Database(database.name, database.url, database.direct))
         else:
             self._on_server(f"drop database {database.name} with (force)")
+        assert not left, f"the pooler's sessions were left with {left}"
 
     def close(self) -> None:
         """Drop what is left."""
@@ -326,6 +336,7 @@ class EngineDatabases:
         """Let the template hold copies of the rows that every test begins with."""
         with psycopg.connect(url) as connection:
             connection.execute("create schema saved")
+            connection.execute("create table saved.dial (value text)")
             for table in TABLES:
                 connection.execute(f"create table saved.{table} as table backfill.{table}".encode())
 
@@ -333,6 +344,7 @@ class EngineDatabases:
         # the audit lets nobody delete from it while its trigger is on
         connection.execute("set session_replication_role = replica")
         connection.execute("delete from item")
+        connection.execute("delete from saved.dial")
         for table in TABLES:
             connection.execute(f"delete from backfill.{table}".encode())
             connection.execute(

@@ -49,6 +49,8 @@ def expected(settings: Settings, rows: Sequence[Row]) -> Sequence[Expected]:
 
 def _looked_at(settings: Settings, rows: Sequence[Row]) -> list[int]:
     """Faces in each picture that could be looked at here; empty without a local engine."""
+    if not rows:
+        return []
     try:
         local = LocalFaces()
     except UsageError:

@@ -1,0 +1,1 @@
+"""Hooks: commands and webhooks that are told of a run's beginning, its batches and its end."""

@@ -1,0 +1,106 @@
+"""What a task's page can be told: start, pause, resume, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from runner.web.database import Database
+from runner.web.pages import fields
+from runner.web.pages.forms import Form, Sent, User, checked
+from runner.web.pages.rendering import html
+from runner.web.pages.runs import LARGEST
+from runner.web.pages.task import known, page
+from runner.web.problems import Problem
+from runner.web.starting import start
+
+router = APIRouter(include_in_schema=False)
+
+TRIED_AGAIN = ("live_run", "paused", "invalid", "conflict", "no_code", "wrong_version")
+"""Refusals of a start that its form tells, with what was filled in."""
+
+
+@router.post("/tasks/{name}/start")
+def start_run(request: Request, user: User, form: Sent, name: str) -> Response:
+    """Start a run, which workers then serve; before paid calls ask once more."""
+    database: Database = request.app.state.database
+    try:
+        wanted = fields.request(name, known(name), form)
+        started = start(database, user, wanted, source="page", key=form.one("key"))
+    except Problem as problem:
+        if problem.kind == "paid":
+            return _ask(request, user, name, form)
+        if problem.kind in TRIED_AGAIN:
+            return page(request, user, name, values=fields.sent(form), problem=problem)
+        raise
+    return back(_of_task(name), "started" if started.created else "again", started.run)
+
+
+def _ask(request: Request, user: User, name: str, form: Form) -> Response:
+    database: Database = request.app.state.database
+    (installed,) = database.call(user, "task", read_only=True, task=name)
+    given = [(key, value) for key, value in fields.sent(form).items() if value]
+    shown = [
+        (key.removeprefix(fields.OWN).replace("_", " "), value)
+        for key, value in given
+        if key != "key" and value != "false"
+    ]
+    return html(request, "confirm.html", place="/", task=installed, given=given, shown=shown)
+
+
+@router.post("/tasks/{name}/pause")
+def pause(request: Request, user: User, form: Sent, name: str) -> Response:
+    """Stop every process of the task at its next claim."""
+    _call(request, user, "pause", task=name, reason=form.one("reason"))
+    return back(_of_task(name), "paused")
+
+
+@router.post("/tasks/{name}/resume", dependencies=[Depends(checked)])
+def resume(request: Request, user: User, name: str) -> Response:
+    """Let the task go on."""
+    _call(request, user, "resume", task=name)
+    return back(_of_task(name), "resumed")
+
+
+@router.post("/tasks/{name}/retry")
+def retry(request: Request, user: User, form: Sent, name: str) -> Response:
+    """Make failed rows ready again: of one cause, one row, or all."""
+    key = form.one("key")
+    (row,) = _call(
+        request,
+        user,
+        "retry",
+        task=name,
+        error_class=form.one("error_class"),
+        keys=None if key is None else [key],
+    )
+    code = "retried" if row["reopened"] else "retried_none"
+    return back(_of_task(name), code, row["reopened"])
+
+
+@router.post("/runs/{run}/cancel")
+def cancel(request: Request, user: User, form: Sent, run: int) -> Response:
+    """Cancel a run."""
+    if not 0 < run <= LARGEST:
+        raise Problem("not_found", f"there is no run {run}")
+    _call(request, user, "cancel", run=run)
+    of_task = form.get("back")
+    return back(of_task if of_task.startswith("/tasks/") else f"/runs/{run}", "cancelled", run)
+
+
+def back(path: str, said: str, number: int | None = None) -> RedirectResponse:
+    """To a page that says what was done."""
+    query = {"said": said} | ({} if number is None else {"number": str(number)})
+    return RedirectResponse(f"{path}?{urlencode(query)}", status_code=303)
+
+
+def _call(request: Request, user: User, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    database: Database = request.app.state.database
+    return database.call(user, statement, **parameters)
+
+
+def _of_task(name: str) -> str:
+    return f"/tasks/{quote(name, safe='')}"

@@ -1,0 +1,210 @@
+"""Starting a run for somebody elsewhere, who can't be asked: for the API and the console's pages.
+
+The rules are those of `backfill run`, and so are the words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from psycopg.types.json import Jsonb
+
+from runner import registry
+from runner.contract import Task
+from runner.errors import UsageError
+from runner.options import Completed, OptionsError, checked, complete
+from runner.web.database import Calls, Database
+from runner.web.principal import Principal
+from runner.web.problems import Problem
+
+MOST_PROCESSES = 64
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What is asked for. `options` are the task's own, as JSON values; see `Task.options`.
+
+    `limit`: most rows; None: what the task says, 0: all. `processes`: how many workers' slots it
+    may have. `beside`: start it although a run of the task is live. `yes`: agrees to paid calls.
+    """
+
+    task: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    retry_failed: bool = False
+    batch_size: int | None = None
+    delay_ms: int | None = None
+    processes: int = 1
+    beside: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run, and whether this request made it, and not an earlier one with the same key."""
+
+    run: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run would take: rows (counted, or the planner's estimate), and the first of them."""
+
+    found: int
+    exact: bool
+    first_keys: list[str]
+
+
+def start(
+    database: Database,
+    principal: Principal,
+    request: StartRequest,
+    *,
+    source: Literal["api", "page"],
+    key: str | None = None,
+) -> Started:
+    """Start a run, which workers then serve. With a key, the same request is one run.
+
+    Raises `Problem`: not_installed, no_code, wrong_version, invalid (its `errors` say which
+    options), paused, paid, live_run (its `run` is the live one), key_reused, forbidden.
+    """
+    task, done = _prepared(database, principal, request)
+    _refuse_unagreed(task, done, request)
+    extra = {"processes": request.processes} | ({"beside": True} if request.beside else {})
+    parameters = {
+        "task": task.name,
+        "options": Jsonb(done.settings | extra),
+        "where": done.where,
+        "limit": done.limit,
+        "retry_failed": request.retry_failed,
+        "batch_size": request.batch_size,
+        "delay_ms": request.delay_ms,
+        "source": source,
+    }
+    with database.transaction(principal) as calls:
+        _refuse_paused(calls, task.name)
+        if key is None:
+            return Started(int(calls.one("start", **parameters)["run"]), created=True)
+        row = calls.one("web_start_once", key=_short(key), **parameters)
+        return Started(int(row["run"]), created=bool(row["created"]))
+
+
+def look(database: Database, principal: Principal, request: StartRequest, rows: int) -> Outlook:
+    """What that run would take, asked where the database refuses any write. Raises `Problem`."""
+    task, done = _prepared(database, principal, request)
+    chosen = {
+        "task": task.name,
+        "where": done.where,
+        "retry_failed": request.retry_failed,
+        "options": Jsonb(done.settings),
+    }
+    with database.transaction(principal, read_only=True) as calls:
+        counted = calls.one("count_pending", **chosen)
+        found, exact = counted["pending"], counted["exact"]
+        if done.limit is not None:
+            found, exact = min(found, done.limit), exact or found > done.limit
+        first = calls.call("preview", **chosen, limit=min(found, rows))
+    return Outlook(found, exact, [row["key"] for row in first])
+
+
+def schedule_options(database: Database, principal: Principal, request: StartRequest) -> Jsonb:
+    """What a schedule keeps of what its runs are told. Raises `Problem`, as `start` does."""
+    task, done = _prepared(database, principal, request)
+    _refuse_unagreed(task, done, request)
+    own = {
+        name: done.settings[name] for name, value in request.options.items() if value is not None
+    }
+    common = {
+        "limit": request.limit,
+        "retry_failed": request.retry_failed or None,
+        "batch_size": request.batch_size,
+        "delay_ms": request.delay_ms,
+        "processes": request.processes if request.processes > 1 else None,
+    }
+    return Jsonb(own | {name: value for name, value in common.items() if value is not None})
+
+
+def _prepared(
+    database: Database, principal: Principal, request: StartRequest
+) -> tuple[Task, Completed]:
+    """The task, and what would be stored of the run."""
+    (installed,) = database.call(principal, "task", read_only=True, task=request.task)
+    task = _with_code(installed)
+    errors: list[tuple[str, str]] = []
+    settings: dict[str, Any] = {}
+    try:
+        settings = checked(task, request.options)
+    except OptionsError as error:
+        errors += [(f"options.{name}", message) for name, message in error.errors]
+    errors += _out_of_range(task, request)
+    if errors:
+        raise Problem(
+            "invalid",
+            "; ".join(f"{name} {message}" for name, message in errors),
+            errors=[{"place": name, "message": message} for name, message in errors],
+        )
+    try:
+        return task, complete(task, settings, limit=request.limit, where=None)
+    except UsageError as error:
+        raise Problem(
+            "invalid", str(error), errors=[{"place": "", "message": str(error)}]
+        ) from None
+
+
+def _with_code(installed: Mapping[str, Any]) -> Task:
+    """The code of an installed task, of the same version."""
+    name, version = installed["name"], installed["version"]
+    try:
+        task = registry.find(name)
+    except UsageError as error:
+        raise Problem("no_code", f"the server can't check options of {name}: {error}") from None
+    if version != task.version:
+        todo = "run: backfill migrate" if version < task.version else "upgrade pgbackfill here"
+        raise Problem(
+            "wrong_version",
+            f"{name} is at version {version} in the database and at version {task.version} of "
+            f"the program that serves; {todo}",
+        )
+    return task
+
+
+def _out_of_range(task: Task, request: StartRequest) -> list[tuple[str, str]]:
+    pace = task.pacing
+    ranges = (
+        ("batch_size", request.batch_size, 1, pace.batch_size_max),
+        ("delay_ms", request.delay_ms, 0, pace.delay_ms_max),
+        ("limit", request.limit, 0, 2**63 - 1),
+        ("processes", request.processes, 1, MOST_PROCESSES),
+    )
+    return [
+        (name, f"should be between {low} and {high}")
+        for name, value, low, high in ranges
+        if value is not None and not low <= value <= high
+    ]
+
+
+def _refuse_unagreed(task: Task, done: Completed, request: StartRequest) -> None:
+    """Nobody can be asked, so who wants paid calls has to say so."""
+    # which calls a run makes is known by its settings; how many, only by its rows
+    if not request.yes and task.expected is not None and task.expected(done.settings, ()):
+        raise Problem(
+            "paid",
+            f"a run of {task.name} makes paid calls; send yes: true to agree to what they cost",
+        )
+
+
+def _refuse_paused(calls: Calls, name: str) -> None:
+    row = calls.one("task", task=name)
+    if row["paused_at"] is not None:
+        why = f": {row['paused_reason']}" if row["paused_reason"] else ""
+        raise Problem("paused", f"{name} is paused by {row['paused_by']}{why}")
+
+
+def _short(key: str) -> str:
+    """The key as it is kept, of a length that an index can hold."""
+    return key if len(key) <= LONGEST_KEY else "sha256:" + hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,7 @@
+-- Purpose: The last messages to webhooks, the newest first.
+-- Parameters: webhook: its name, null for all; limit: how many
+-- Index: deliveries of a week are read
+-- Lock order: none
+select * from backfill.deliveries
+ where %(webhook)s::text is null or webhook = %(webhook)s
+ order by created_at desc limit %(limit)s
