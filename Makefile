@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench chaos scale eval-duplicates eval-faces \
+.PHONY: help install demo test test-pooled check format bench chaos scale eval-duplicates eval-faces \
 	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle chaos-faces bench-paid \
 	bench-watch constraints build clean
 
@@ -24,6 +24,10 @@ demo: install ## See it work: embedded PostgreSQL, sample rows, several runners 
 
 test: install ## Run every test (ARGS='-k name' for some)
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-pooled: install ## Run the engine's tests through a real PgBouncer in transaction mode
+	@.ci/packages pgbouncer
+	@$(BIN)/python -m pytest -n auto --dist worksteal --pooled tests/engine tests/pooled $(ARGS)
 
 check: install ## Lint, formatting and types
 	@$(BIN)/ruff check

@@ -49,7 +49,7 @@ def test_make_lists_every_target() -> None:
     assert all(listed.values())
 
 
-@pytest.mark.parametrize("script", [".ci/run", ".ci/install"])
+@pytest.mark.parametrize("script", [".ci/run", ".ci/install", ".ci/packages"])
 def test_scripts_can_be_run(script: str) -> None:
     """The scripts of the repository are executable."""
     assert os.access(ROOT / script, os.X_OK)

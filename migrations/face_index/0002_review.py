@@ -1,4 +1,4 @@
-"""face_index: what operators answer about faces.
+"""face_index: faces to review for readers and operators.
 
 Revision ID: face_index_0002
 """

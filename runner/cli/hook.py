@@ -135,7 +135,9 @@ def list_(ctx: click.Context, as_json: bool) -> int:
 
 @hook.command("log")
 @click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
 @json_option
 @click.pass_context
 def log_(ctx: click.Context, name: str | None, limit: int, as_json: bool) -> int:
@@ -165,8 +167,7 @@ def test(ctx: click.Context, name: str) -> int:
     """Send a message of type test to the webhook NAME, once, and say what its server answered."""
     from runner.hooks.deliver import Deliverer
 
-    with open_session(ctx) as session:
-        deliverer = Deliverer(conninfo(ctx))
+    with open_session(ctx) as session, Deliverer(conninfo(ctx)) as deliverer:
         with _told():
             written = session.one("test_webhook", webhook=name)["delivery"]
         made = deliverer.flush(session, SEND_S, only=written)
@@ -186,8 +187,8 @@ def send(ctx: click.Context) -> int:
     """Send now what is due; for cron, where no `backfill worker` is running."""
     from runner.hooks.deliver import Deliverer
 
-    with open_session(ctx) as session:
-        made = Deliverer(conninfo(ctx)).flush(session, SEND_S)
+    with open_session(ctx) as session, Deliverer(conninfo(ctx)) as deliverer:
+        made = deliverer.flush(session, SEND_S)
     failed = sum(attempt.error is not None for attempt in made)
     again = f", {failed} to be tried again" if failed else ""
     click.echo(f"{count(len(made) - failed, 'message')} sent{again}")

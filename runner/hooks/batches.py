@@ -71,7 +71,7 @@ class BatchCommand:
         data |= {"rows": counts["accepted"]} | {name: counts[name] for name in COUNTS[1:]}
         message = {
             "type": "batch.finished",
-            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
             "data": data,
         }
         wrong = execute(

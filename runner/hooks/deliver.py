@@ -56,6 +56,16 @@ class Deliverer:
         self._sender, self._message = Sender(allow), Message
         self._told: dict[str, str] = {}
 
+    def __enter__(self) -> Deliverer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections to servers."""
+        self._sender.close()
+
     def work(self, stop: threading.Event) -> None:
         """Send until `stop` is set, and then what is due at that time.
 
@@ -70,10 +80,13 @@ class Deliverer:
                 if not stop.is_set():
                     log.warning("webhooks are not told: %s", failures.first_line(error))
                     stop.wait(60.0)
-        self._sender.close()
+        self.close()
 
     def flush(self, session: Session, seconds: float, only: UUID | None = None) -> list[Attempt]:
-        """Send what is due now, or one message, within this time; what came of each."""
+        """Send what is due now, or one message, within this time; what came of each.
+
+        Failures are logged, but for that of one message, which is the caller's to tell.
+        """
         end = time.monotonic() + seconds
         made: list[Attempt] = []
         with ThreadPoolExecutor(AT_ONCE, "webhook") as pool:
@@ -84,7 +97,7 @@ class Deliverer:
                 sending |= self._submit(pool, taken, min(TOTAL_S, left))
                 if not sending:
                     return made
-                made += self._note(session, sending, None)
+                made += self._note(session, sending, None, tell=only is None)
 
     def _session(self, stop: threading.Event) -> Session:
         return Session(
@@ -130,7 +143,12 @@ class Deliverer:
         return sending
 
     def _note(
-        self, session: Session, sending: dict[Future[Attempt], Row], seconds: float | None
+        self,
+        session: Session,
+        sending: dict[Future[Attempt], Row],
+        seconds: float | None,
+        *,
+        tell: bool = True,
     ) -> list[Attempt]:
         """Wait for one of them, and take down and remove those that are done."""
         done, _ = wait(sending, seconds, FIRST_COMPLETED)
@@ -142,7 +160,8 @@ class Deliverer:
                 "note_delivery", id=row["id"], attempt=row["attempt"], status=attempt.status,
                 error=attempt.error, ms=attempt.milliseconds, after=attempt.after,
             )  # fmt: skip
-            self._tell(row["webhook"], attempt, found["state"])
+            if tell:
+                self._tell(row["webhook"], attempt, found["state"])
         return made
 
     def _tell(self, webhook: str, attempt: Attempt, state: str | None) -> None:
@@ -182,6 +201,7 @@ def deliver_rest(session: Session, conninfo: str, seconds: float = LAST_S) -> No
     """Tell webhooks what they are still to be told, within this time; failures are warned of."""
     try:
         if session.one("webhooks_on")["some"]:
-            Deliverer(conninfo).flush(session, seconds)
+            with Deliverer(conninfo) as deliverer:
+                deliverer.flush(session, seconds)
     except (psycopg.Error, BackfillError) as error:
         log.warning("webhooks are not told yet: %s", failures.first_line(error))

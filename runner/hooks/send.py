@@ -87,6 +87,9 @@ class Sender:
             error = None
         except (Permanent, Retry) as problem:
             error = str(problem).removeprefix(f"{WHAT}: ")
+        except Exception as problem:  # noqa: BLE001 - no message may end the sending of all others
+            # its text may hold the address
+            error = f"unexpected error: {type(problem).__name__}"
         return Attempt(status, error, after, round((time.monotonic() - began) * 1000))
 
     def _answer(self, message: Message, seconds: float) -> tuple[int, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -39,6 +41,8 @@ TAGS = (
     ("functions", "Addresses that applications may call already."),
     ("health", "For load balancers and monitoring."),
 )
+
+_GENERIC = re.compile(r"\b((Listed|Page)_(\w+)_)(?=\")")
 
 _PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -110,8 +114,13 @@ def described(app: FastAPI) -> dict[str, Any]:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = _PROBLEM
-        app.openapi_schema = made
+        app.openapi_schema = json.loads(_GENERIC.sub(_named, json.dumps(made)))
     return app.openapi_schema
+
+
+def _named(found: re.Match[str]) -> str:
+    """RunPage and GuardList, for what the library calls Page_Run_ and Listed_Guard_."""
+    return f"{found[3]}{found[2].removesuffix('ed')}"
 
 
 def invalid(error: RequestValidationError) -> Problem:

@@ -3,6 +3,6 @@
 -- Index: that of the view's faces
 -- Lock order: none
 select coalesce(s.url, f.url) as url, case when s.face is null then f.bounding_box else s.bounding_box end as bounding_box
-  from backfill.faces_to_review f
+  from backfill.review_faces(p_face => %(face)s::text) f
   left join lateral jsonb_to_recordset(f.suggestions) as s (face text, url text, bounding_box jsonb) on s.face = %(other)s::text
- where f.face::text = %(face)s and (%(other)s::text is null or s.face is not null)
+ where %(other)s::text is null or s.face is not null

@@ -4,7 +4,4 @@
 -- Lock order: none
 select f.face::text as face, f.asset::text as asset, f.user_id::text as user_id, f.url, f.bounding_box, f.confidence,
        f.reason, f.suggestions, f.created_at
-  from backfill.faces_to_review f
- where %(user)s::text is null or f.user_id::text = %(user)s
- order by f.user_id, f.created_at, f.face
- limit %(limit)s
+  from backfill.review_faces(%(user)s::text, %(limit)s::bigint) f

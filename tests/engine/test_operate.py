@@ -63,7 +63,7 @@ def test_start_is_on_record(engine: Engine) -> None:
         "task": "sample",
         "run_id": run,
         "detail": {
-            "where": "native_key > 3", "limit": 5, "retry_failed": False, "source": "psql",
+            "where": "native_key > 3", "limit": 5, "retry_failed": False, "source": "cli",
             "found": 0,
         },
     }  # fmt: skip

@@ -276,7 +276,7 @@ def test_a_condition_has_the_rights_of_who_gives_it(engine: Engine, logins: dict
     # written past start(), it is evaluated with nobody's rights but the writer's
     create = (
         "select backfill.create_run("
-        "'sample', '{}', %s, null, false, null, null, 'psql', 1, 1, 0, true)"
+        "'sample', '{}', %s, null, false, null, null, 'cli', 1, 1, 0, true)"
     )
     operator, runner = session(engine, logins["operator"]), session(engine, logins["runner"])
     smuggled = engine.value(create, peeping, on=operator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.engine import hooking
+from tests.engine import hooking, serving
 from tests.plugins.engine import Engine, outcome
 
 IMPOSSIBLE_JOBS = [
@@ -151,6 +151,7 @@ IMPOSSIBLE_OTHERS = [
     ("update backfill.sweep set ended_at = now(), began_at = null", "sweep_ends_after_it_began"),
     ("update backfill.sweep set again = to_come + 1", "sweep_expects_no_less_than_nothing"),
     *hooking.IMPOSSIBLE,
+    *serving.IMPOSSIBLE,
 ]
 
 

@@ -267,7 +267,7 @@ TABLES = (
     "event", "rate_limit", "effect", "price", "spend_month", "spend_day", "arrival", "input",
     "login_session", "token", "login_failure",
     "delivery", "webhook", "run_batch", "run_command",
-    "seat", "worker", "tick", "schedule", "task_window", "request_key", "pgqueuer", "pgqueuer_log",
+    "seat", "worker", "tick", "schedule", "task_window", "request_key",
 )  # fmt: skip
 
 CATALOGUE = """
@@ -345,6 +345,9 @@ class EngineDatabases:
         connection.execute("set session_replication_role = replica")
         connection.execute("delete from item")
         connection.execute("delete from saved.dial")
+        # no copies of these: their columns' type would keep the engine from being removed
+        connection.execute("delete from backfill.pgqueuer")
+        connection.execute("delete from backfill.pgqueuer_log")
         for table in TABLES:
             connection.execute(f"delete from backfill.{table}".encode())
             connection.execute(

@@ -76,6 +76,14 @@ def find_pgbouncer() -> Path | None:
     return Path(found) if found else None
 
 
+def _with_libraries(program: Path) -> list[str | Path]:
+    """The command's first words; a package that was unpacked has its libraries beside it."""
+    if not program.is_relative_to(_UNPACKED):
+        return [program]
+    folders = sorted({found.parent for found in _UNPACKED.glob("usr/lib/**/*.so*")})
+    return ["/usr/bin/env", "LD_LIBRARY_PATH=" + ":".join(map(str, folders)), program]
+
+
 class PgBouncer:
     """Pools connections to the server of `url`, which has to let this machine's users in without
     a password. Its files are in `folder`, which is made.
@@ -136,7 +144,7 @@ class PgBouncer:
         account.give(self._folder)
         self._write("users", "")
         self._write("settings.ini", self._settings())
-        command = [self._program, self._folder / "settings.ini"]
+        command = [*_with_libraries(self._program), self._folder / "settings.ini"]
         with (self._folder / "output").open("wb") as output:
             self._process = account.popen(command, output=output)
         self._guard = Guard(self._process.pid)

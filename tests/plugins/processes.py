@@ -36,9 +36,7 @@ class SampleDatabase:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.connection: psycopg.Connection[dict[str, Any]] = psycopg.connect(
-            url, autocommit=True, row_factory=dict_row
-        )
+        self.connection = self._connect()
 
     def close(self) -> None:
         """Close the test's own connection."""
@@ -47,7 +45,12 @@ class SampleDatabase:
     def reconnect(self) -> None:
         """Connect anew, after the server was restarted."""
         self.connection.close()
-        self.connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+        self.connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(
+            self.url, autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
 
     def all(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query."""

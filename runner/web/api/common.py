@@ -10,9 +10,12 @@ from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from starlette.concurrency import run_in_threadpool
 
 from runner.web.database import Database
@@ -29,17 +32,39 @@ Item = TypeVar("Item")
 
 
 class Authenticated(APIRoute):
-    """A route that looks at the token before anything else, the body included."""
+    """A route that looks at the token before anything else, the body included.
+
+    It takes no parameter that it doesn't know: a filter that is misspelt would be no filter.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with the look at the token before it."""
         handler = super().get_route_handler()
+        known = _parameters(self.dependant)
 
         async def checked(request: Request) -> Response:
             await run_in_threadpool(bearer, request)
+            _refuse_unknown(request, known)
             return await handler(request)
 
         return checked
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    """Names of the query's parameters, those of what it depends on included."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*(_parameters(below) for below in dependant.dependencies))
+
+
+def _refuse_unknown(request: Request, known: set[str]) -> None:
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        takes = ", ".join(sorted(known)) or "none"
+        errors = [
+            {"place": f"query.{name}", "message": f"is no parameter; there are: {takes}"}
+            for name in unknown
+        ]
+        raise Problem("invalid", f"there is no parameter {unknown[0]!r}", errors=errors)
 
 
 _scheme = HTTPBearer(
@@ -164,7 +189,24 @@ Text = Annotated[str, Field(pattern=_TEXT, max_length=1000)]
 ShortText = Annotated[str, Field(pattern=_TEXT, max_length=200)]
 
 
-class Page(Answer, Generic[Item]):
+class _OfItems(Answer, Generic[Item]):
+    """Something with items, named and described after them in the document."""
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Such as RunPage, GuardList."""
+        return f"{params[0].__name__}{cls.__name__.removesuffix('ed')}"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        made = handler(schema)
+        handler.resolve_ref_schema(made).setdefault("description", cls.__mro__[1].__doc__)
+        return made
+
+
+class Page(_OfItems[Item], Generic[Item]):
     """A part of a list."""
 
     items: list[Item]
@@ -177,7 +219,7 @@ class Page(Answer, Generic[Item]):
     ] = None
 
 
-class Listed(Answer, Generic[Item]):
+class Listed(_OfItems[Item], Generic[Item]):
     """A whole list."""
 
     items: list[Item]

@@ -6,7 +6,7 @@ from datetime import datetime, time
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from runner.web.api.common import (
     Answer,
@@ -92,12 +92,17 @@ class SetSchedule(Asked):
     )
 
 
+HourMinute = Annotated[
+    str, BeforeValidator(lambda at: at.strftime("%H:%M") if isinstance(at, time) else at)
+]
+
+
 class Window(Answer):
     """Hours in which rows of a task are handed out; new rows of a watched task are at any time."""
 
     task: str
-    opens: time
-    closes: time
+    opens: Annotated[HourMinute, Field(examples=["22:00"])]
+    closes: Annotated[HourMinute, Field(examples=["06:00"])]
     zone: str
     open: Annotated[bool, Field(description="Whether it is open now.")]
     changes_at: Annotated[datetime | None, Field(description="When it opens or closes next.")]

@@ -14,6 +14,7 @@ from runner.web.pages.forms import Form, Sent, User, checked
 from runner.web.pages.rendering import html
 from runner.web.pages.runs import LARGEST
 from runner.web.pages.task import known, page
+from runner.web.pages.words import label
 from runner.web.problems import Problem
 from runner.web.starting import start
 
@@ -44,7 +45,7 @@ def _ask(request: Request, user: User, name: str, form: Form) -> Response:
     (installed,) = database.call(user, "task", read_only=True, task=name)
     given = [(key, value) for key, value in fields.sent(form).items() if value]
     shown = [
-        (key.removeprefix(fields.OWN).replace("_", " "), value)
+        (label(key.removeprefix(fields.OWN)), value)
         for key, value in given
         if key != "key" and value != "false"
     ]

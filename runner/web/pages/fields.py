@@ -8,7 +8,7 @@ from typing import Any
 from runner.contract import Option, Task
 from runner.options import default, from_text
 from runner.web.pages.forms import Form
-from runner.web.pages.words import number, sentence
+from runner.web.pages.words import label, number, sentence
 from runner.web.problems import Problem
 from runner.web.starting import MOST_PROCESSES, StartRequest
 
@@ -116,7 +116,7 @@ def _own(option: Option, values: Values) -> dict[str, Any]:
     value = values.get(OWN + option.name, usual if option.kind is bool or option.choices else None)
     field = {
         "name": OWN + option.name,
-        "label": sentence(option.name.replace("_", " ")),
+        "label": label(option.name),
         "help": _help(option),
         "value": _text(value),
         "placeholder": _text(usual),

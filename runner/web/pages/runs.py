@@ -10,7 +10,7 @@ from starlette.responses import Response
 from runner.web.database import Calls, Database
 from runner.web.pages.forms import User
 from runner.web.pages.rendering import html
-from runner.web.pages.words import EXIT_REASONS, details, number
+from runner.web.pages.words import EXIT_REASONS, details, label, number
 from runner.web.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -53,11 +53,13 @@ def _read(calls: Calls, run: int) -> dict[str, Any]:
         raise Problem("not_found", f"there is no run {run}")
     row = found[0]
     (stored,) = calls.call("run_options", run=run)
+    figures = calls.call("run_figures", run=run)
     return {
         "run": row,
         "why": EXIT_REASONS.get(row["exit_reason"], row["exit_reason"]),
         "options": _options(stored["options"]),
-        "figures": calls.call("run_figures", run=run),
+        "figures": figures,
+        "labelled": any(one["label"] for one in figures),
         "failed": calls.call("run_failures", run=run, task=row["task"], limit=FAILED)
         if row["failed"] else [],
         "costs": [cost for cost in calls.call("run_costs", run=run) if cost["calls"]],
@@ -65,14 +67,14 @@ def _read(calls: Calls, run: int) -> dict[str, Any]:
             {**one, "name": one["name"].replace("_", " ")}
             for one in calls.call("run_summary", run=run)
         ],
-        "events": calls.call("console_events", task=None, run=run, before=None, limit=50),
+        "events": calls.call("console_events", task=row["task"], run=run, before=None, limit=50),
     }  # fmt: skip
 
 
 def _options(stored: dict[str, Any] | None) -> list[tuple[str, str]]:
     """Options that somebody set, as people read them."""
     return [
-        (name.replace("_", " "), number(value) if isinstance(value, float) else _text(value))
+        (label(name), number(value) if isinstance(value, float) else _text(value))
         for name, value in sorted((stored or {}).items())
         if value not in (None, "")
     ]

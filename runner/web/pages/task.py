@@ -19,11 +19,12 @@ from runner.web.pages.forms import User
 from runner.web.pages.rendering import html
 from runner.web.pages.review import waiting
 from runner.web.pages.runs import LARGEST
-from runner.web.pages.words import spark, state_word
+from runner.web.pages.words import label, spark, state_word
 from runner.web.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 
+SCORED = "quality_score"
 RUNS = 5
 DAYS = 7
 CAUSES = 20
@@ -58,9 +59,11 @@ def failures(request: Request, user: User, name: str, cause: str = "") -> Respon
 def scores(request: Request, user: User, name: str) -> Response:
     """How many rows have which score; reads the application's table."""
     database: Database = request.app.state.database
+    if name != SCORED:
+        raise Problem("not_found", f"{name} gives no scores")
     with database.transaction(user, read_only=True) as calls:
         calls.call("task", task=name)
-        bands = calls.call("score_bands", task=name)
+        bands = calls.call("score_bands")
     most = max((band["rows"] for band in bands), default=0)
     shown = [{**band, "width": round(1000 * band["rows"] / most) if most else 0} for band in bands]
     total = sum(band["rows"] for band in bands)
@@ -130,8 +133,15 @@ def _read(calls: Calls, name: str) -> dict[str, Any]:
         "guards": calls.call("guards", guard=None, task=name),
         "budgets": calls.call("budgets", task=name),
         "spend": calls.call("console_spend", task=name, days=DAYS),
-        "reviews": [one for one in waiting(calls) if one["task"] == name],
+        "results": list(_results(calls, name)),
     }
+
+
+def _results(calls: Calls, name: str) -> Iterator[dict[str, str]]:
+    """Links to pages of results."""
+    yield from (one for one in waiting(calls) if one["task"] == name)
+    if name == SCORED:
+        yield {"href": f"/tasks/{name}/scores", "text": "How many images have which score"}
 
 
 def _errors(problem: Problem | None) -> dict[str, str]:
@@ -144,7 +154,7 @@ def _trouble(problem: Problem | None, errors: Mapping[str, str]) -> dict[str, An
     if problem is None:
         return None
     named = [
-        {"name": name, "text": text, "label": name.removeprefix(fields.OWN).replace("_", " ")}
+        {"name": name, "text": text, "label": label(name.removeprefix(fields.OWN))}
         for name, text in errors.items() if name
     ]  # fmt: skip
     text = "These options can't be used." if named else f"Nothing was started: {problem.detail}."

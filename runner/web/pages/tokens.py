@@ -17,7 +17,6 @@ from runner.web.problems import Problem
 router = APIRouter(include_in_schema=False)
 
 LONGEST_DAYS = 36_500
-_WORDS = {"live": "yes", "valid": "yes", "revoked": "error", "expired": "waiting"}
 
 
 @router.get("/tokens")
@@ -64,11 +63,8 @@ def _page(request: Request, user: User, form: Form | None = None, **values: Any)
     given = {"name": "", "role": "viewer", "days": ""}
     if form is not None:
         given = {name: form.get(name) for name in given}
-    listed = [
-        {**one, "word": (_WORDS.get(one["state"], "off"), one["state"])} for one in found
-    ]  # fmt: skip
     return html(
-        request, "tokens.html", place="/tokens", tokens=listed, given=given,
+        request, "tokens.html", place="/tokens", tokens=found, given=given,
         **({"secret": None} | values),
     )  # fmt: skip
 

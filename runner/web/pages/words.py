@@ -136,6 +136,12 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def label(name: str) -> str:
+    """An option's name as a field's label: `Base URL`."""
+    words = ("URL" if word == "url" else word for word in name.split("_"))
+    return sentence(" ".join(words))
+
+
 def details(value: Any) -> str:
     """The audit's details on one line."""
     if not value:

@@ -204,5 +204,3 @@ begin
         end if;
     end loop;
 end $$;
-comment on function backfill.rescue(interval) is
-    'Gives back the jobs of processes that died: their session lock is gone and they were silent for the grace, or they were silent for the task''s lease. Ends runs that nobody works for, but for those that workers serve. Every process calls it now and then; calling it more often does no harm.';

@@ -1,7 +1,17 @@
--- face_index: answers of whoever has no rights on the application's tables
+-- face_index: faces to review for whoever has no rights on the application's tables
 --
--- assign_face() and skip_face() do what their caller may do. Operators may not touch the application's
--- tables, and these two functions are all that they need of them.
+-- faces_to_review works out suggestions with its reader's rights, and assign_face() and skip_face() do what
+-- their caller may do. Readers and operators may not touch the application's tables; these functions are
+-- all that they need of them.
+
+create function backfill.review_faces(p_user text default null, p_limit bigint default null, p_face text default null)
+returns setof backfill.faces_to_review language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select f.* from backfill.faces_to_review f
+     where (p_user is null or f.user_id::text = p_user) and (p_face is null or f.face::text = p_face)
+     order by f.user_id, f.created_at, f.face
+     limit p_limit
+$$;
+comment on function backfill.review_faces(text, bigint, text) is 'The rows of faces_to_review, user by user, the oldest first: of one user or all, at most so many, or one face.';
 
 create function backfill.name_face(p_face text, p_person text)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -24,9 +34,12 @@ begin
 end $$;
 comment on function backfill.leave_face(text) is 'A person leaves a face without a name; nobody is asked again whom it shows.';
 
-revoke execute on function backfill.name_face(text, text), backfill.leave_face(text) from public;
+revoke execute on function backfill.review_faces(text, bigint, text), backfill.name_face(text, text), backfill.leave_face(text) from public;
 do $$
 begin
+    if to_regrole('backfill_reader') is not null then
+        grant execute on function backfill.review_faces(text, bigint, text) to backfill_reader;
+    end if;
     if to_regrole('backfill_operator') is not null then
         grant execute on function backfill.name_face(text, text), backfill.leave_face(text) to backfill_operator;
     end if;
