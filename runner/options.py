@@ -46,13 +46,14 @@ def default(option: Option) -> Any:
 
 
 def checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of the task, from JSON values; null, or nothing at all, is the default.
+    """What was given of the task's options as JSON values, in the form that is stored.
 
-    Raises `OptionsError`.
+    What is null is left out, as what wasn't given: its default is that of the place where a
+    process works. Raises `OptionsError`.
     """
     known = {option.name: option for option in task.options}
     errors: list[tuple[str, str]] = []
-    settings = settings_of(task, {})
+    settings: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             errors.append((name, _unknown(name, known)))

@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "menu": ("runner.cli.menu:menu", "Pick a task and what to do with it, on a terminal."),
     "run": ("runner.cli.run:run", "Run a task."),
     "worker": ("runner.cli.worker:worker", "Work for runs that others start, and for schedules."),
+    "schedule": ("runner.cli.schedule:schedule", "Have workers start runs at certain times."),
+    "window": ("runner.cli.window:window", "Let a task run in certain hours only."),
     "watch": ("runner.cli.watch:watch", "Do new and changed rows first, as they come."),
     "status": ("runner.cli.status:status", "Show how far the tasks are, and why nothing moves."),
     "guard": ("runner.cli.guard:guard", "Slow runs down or hold them by what the server bears."),

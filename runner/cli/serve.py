@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import ssl
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -160,6 +163,25 @@ def _serve(
     from runner.web.app import drain
 
     class Server(uvicorn.Server):
+        """Ends with an exit code of its own: the library's would let the signal end the process."""
+
+        @contextmanager
+        def capture_signals(self) -> Generator[None, None, None]:
+            before = {
+                number: signal.signal(number, self.handle_exit)
+                for number in (signal.SIGTERM, signal.SIGINT)
+            }
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # the second time at once
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             drain(app)
             await super().shutdown(sockets)
@@ -176,10 +198,7 @@ def _serve(
         **tls,
     )
     server = Server(config)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        log.debug("stopped by Ctrl-C")
+    server.run(sockets=[listener])
     if not server.started:
         raise DatabaseUnreachable("the server could not start; see what it logged above")
     return ExitCode.DONE

@@ -91,7 +91,7 @@ def worker(ctx: click.Context, /, task: Sequence[str], **options: Any) -> int:
 def _child(url: str, options: Mapping[str, Any], output: Settings) -> ChildCommand:
     """How a worker's processes are started."""
     from runner.cli.children import child_environment
-    from runner.hooks.commands import environment_of
+    from runner.hooks.commands import Commands, environment_of
     from runner.worker.seat import ChildCommand
 
     # -P: a folder or file named runner where the user happens to be is not this program
@@ -105,5 +105,7 @@ def _child(url: str, options: Mapping[str, Any], output: Settings) -> ChildComma
         return [*command, "--follow"] if standing else command
 
     hooks = {name: options[name] for name in ("before_run", "after_batch", "after_run")}
+    # one that can't be run is told of now, and not by each process
+    Commands.parse(**hooks, timeout=options["hook_timeout"])
     timeout = {"hook_timeout": f"{options['hook_timeout']}s"}
     return ChildCommand(words, child_environment(url, environment_of(hooks | timeout)))

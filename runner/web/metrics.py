@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -152,14 +151,9 @@ def _about_limits(guards: list[Row], rates: list[Row]) -> Iterator[Metric]:
 
 
 def _lateness(schedules: list[Row]) -> Metric:
-    now = datetime.now(UTC)
-    late = [
-        {"schedule": s["name"], "late": max((now - s["next_at"]).total_seconds(), 0)}
-        for s in schedules
-        if s["enabled"] and s["next_at"] is not None
-    ]
     words = "Seconds that a schedule's next tick is overdue"
-    return _gauge("schedule_late_seconds", words, ("schedule",), late, "late")
+    late = [{**row, "schedule": row["name"]} for row in schedules if row["enabled"]]
+    return _gauge("schedule_late_seconds", words, ("schedule",), late, "late_s")
 
 
 def _gauge(

@@ -167,8 +167,12 @@ class Mistakes:
 def _tell(method: str, path: str, error: Exception) -> None:
     """Say where it happened. The message may hold a row's values, so it is for --verbose."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.name}, line {frame.lineno} of {Path(frame.filename).name}"
     log.error(
-        "%s %s failed: %s in %s, line %d of %s; --verbose shows the traceback",
-        method, path, type(error).__name__, frame.name, frame.lineno or 0, Path(frame.filename).name,
-    )  # fmt: skip
+        "%s %s failed: %s in %s; --verbose shows the traceback",
+        method,
+        path,
+        type(error).__name__,
+        place,
+    )
     log.debug("traceback", exc_info=error)

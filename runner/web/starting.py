@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from runner import registry
 from runner.contract import Task
 from runner.errors import UsageError
-from runner.options import Completed, OptionsError, checked, complete
+from runner.options import Completed, OptionsError, checked, complete, settings_of
 from runner.web.database import Calls, Database
 from runner.web.principal import Principal
 from runner.web.problems import Problem
@@ -116,9 +116,7 @@ def schedule_options(database: Database, principal: Principal, request: StartReq
     """What a schedule keeps of what its runs are told. Raises `Problem`, as `start` does."""
     task, done = _prepared(database, principal, request)
     _refuse_unagreed(task, done, request)
-    own = {
-        name: done.settings[name] for name, value in request.options.items() if value is not None
-    }
+    own = {name: value for name, value in done.settings.items() if name in request.options}
     common = {
         "limit": request.limit,
         "retry_failed": request.retry_failed or None,
@@ -191,7 +189,11 @@ def _out_of_range(task: Task, request: StartRequest) -> list[tuple[str, str]]:
 def _refuse_unagreed(task: Task, done: Completed, request: StartRequest) -> None:
     """Nobody can be asked, so who wants paid calls has to say so."""
     # which calls a run makes is known by its settings; how many, only by its rows
-    if not request.yes and task.expected is not None and task.expected(done.settings, ()):
+    if (
+        not request.yes
+        and task.expected is not None
+        and task.expected(settings_of(task, done.settings), ())
+    ):
         raise Problem(
             "paid",
             f"a run of {task.name} makes paid calls; send yes: true to agree to what they cost",

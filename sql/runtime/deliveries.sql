@@ -1,6 +1,6 @@
 -- Purpose: The last messages to webhooks, the newest first.
 -- Parameters: webhook: its name, null for all; limit: how many
--- Index: deliveries of a week are read
+-- Index: delivery_by_time
 -- Lock order: none
 select id::text, webhook, moment, task, run, state, attempts, created_at, due_at, ended_at, status, error, took_ms, body
   from backfill.deliveries

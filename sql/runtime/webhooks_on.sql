@@ -2,4 +2,4 @@
 -- Parameters: none
 -- Index: webhook: few rows
 -- Lock order: none
-select exists (select from backfill.webhooks where enabled) as some
+select backfill.has_webhooks() as some

@@ -50,6 +50,12 @@ KINDS = {
 }
 """Statements by words that they have."""
 
+LOGGED = re.compile(
+    r"duration: ([0-9.]+) ms  (parse|bind|execute|statement)[^:]*: (.*?)(?=^[^\t\n]|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+"""A step of a statement in the server's log; its further lines are indented."""
+
 
 @contextmanager
 def _open(_settings: Settings) -> Iterator[Compute]:
@@ -181,7 +187,10 @@ async def measure(port: int, pid: int, tokens: list[str], seconds: float, log: P
     for task in tasks:
         with suppress(asyncio.CancelledError):
             await task
-    asked = {kind: said.count(word) / took for kind, word in KINDS.items()}
+    logged = LOGGED.findall(said)
+    busy = sum(float(ms) for ms, _, _ in logged) / took / 10
+    done = [text for _, step, text in logged if step in ("execute", "statement")]
+    asked = {kind: sum(word in text for text in done) / took for kind, word in KINDS.items()}
     print(
         f"{len(tokens):4} clients: {cpu / took * 100:5.1f} % of a core,"
         f" {resident_mb(pid):4.0f} MB, {heard.size / took / 1024:6.0f} kB/s sent,"
@@ -190,7 +199,10 @@ async def measure(port: int, pid: int, tokens: list[str], seconds: float, log: P
         f" delay median {statistics.median(heard.delays):.2f} s,"
         f" 95 % {statistics.quantiles(heard.delays, n=20)[-1]:.2f} s"
     )
-    print("      statements a second: " + ", ".join(f"{n:.2f} {k}" for k, n in asked.items() if n))
+    print(
+        f"      the database is busy with it {busy:.1f} % of the time; statements a second: "
+        + ", ".join(f"{n:.2f} {kind}" for kind, n in asked.items() if n)
+    )
 
 
 def main() -> None:
@@ -208,7 +220,7 @@ def main() -> None:
             login(url, "backfill_server") as served,
         ):
             user = psycopg.conninfo.conninfo_to_dict(served)["user"]
-            connection.execute(f"alter role {user} set log_statement = 'all'".encode())
+            connection.execute(f"alter role {user} set log_min_duration_statement = 0".encode())
             connection.execute(TARGET.format(rows=ROWS).encode())
             connection.execute(OURS.encode())
             made = connection.execute(

@@ -47,3 +47,30 @@ def due(engine: Engine, name: str, seconds: float = 0.0) -> None:
         float(seconds),
         name,
     )
+
+
+_GUARD = "update backfill.guard set {}"
+_READING = "update backfill.guard_reading set {}"
+
+IMPOSSIBLE = [
+    (_GUARD.format("name = 'Busy'"), "guard_name_is_a_word"),
+    (_GUARD.format("kind = 'moon'"), "guard_kind_is_known"),
+    (_GUARD.format("hold_above = null"), "guard_has_a_threshold"),
+    (_GUARD.format("slow_above = 10"), "guard_slows_before_it_holds"),
+    (_GUARD.format("clear_below = 11"), "guard_clears_below_its_thresholds"),
+    (_GUARD.format("hold_above = 'NaN'"), "guard_thresholds_are_numbers"),
+    (_GUARD.format("slow_by = 1"), "guard_slow_by_in_range"),
+    (_GUARD.format("slow_by = 1001"), "guard_slow_by_in_range"),
+    (_GUARD.format("every = '0.9 seconds'"), "guard_every_in_range"),
+    (_GUARD.format("every = '61 minutes'"), "guard_every_in_range"),
+    (_GUARD.format("timeout = '9 milliseconds'"), "guard_timeout_in_range"),
+    (_GUARD.format("timeout = '61 seconds'"), "guard_timeout_in_range"),
+    (_GUARD.format("on_failure = 'shrug'"), "guard_failure_is_known"),
+    (_GUARD.format("sql = 'select 1'"), "guard_sql_has_a_query"),
+    (_GUARD.format("subject = 'x'"), "guard_subject_is_of_use"),
+    (_GUARD.format("kind = 'vacuum'"), "guard_vacuum_is_of_a_table"),
+    (_READING.format("level = 'high'"), "guard_reading_level_is_known"),
+    (_READING.format("state = 'odd', reason = 'x'"), "guard_reading_state_is_known"),
+    (_READING.format("reason = 'x'"), "guard_reading_says_why"),
+]
+"""Changes of a guard of kind active_sessions that holds above 10, each with what refuses it."""

@@ -19,7 +19,7 @@ READER = {
     "recent_rows", "row_words", "event_words", "rows_name", "review_counts",
     "is_server", "token_name", "actor", "run_seats", "refuse_second", "known_schedule",
     "window_now", "window_reason", "hold_reason", "entrypoint_of", "seat_priority", "idle_reason",
-    "run_facts", "hook_message",
+    "run_facts", "hook_message", "webhook_host", "has_webhooks",
 }  # fmt: skip
 RUNNER = READER | {
     "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",

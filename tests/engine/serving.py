@@ -96,13 +96,14 @@ class Fleet:
     def queued(self) -> list[str]:
         """Keys of the queue's jobs, the next first."""
         return self.engine.column(
-            "select dedupe_key from backfill.pgqueuer where status = 'queued' order by priority desc, id"
+            "select dedupe_key from backfill.pgqueuer where status = 'queued'"
+            " order by priority desc, id"
         )
 
     def silent(self, worker: int, seconds: float = 11) -> None:
         """Let a worker's last heartbeat be so long ago."""
         self.engine.rows(
-            "update backfill.worker set heartbeat_at = clock_timestamp() - make_interval(secs => %s)"
-            " where id = %s",
+            "update backfill.worker"
+            " set heartbeat_at = clock_timestamp() - make_interval(secs => %s) where id = %s",
             seconds, worker,
         )  # fmt: skip

@@ -400,6 +400,7 @@ def test_ended_messages_go_after_a_week(engine: Engine) -> None:
         "update backfill.delivery set created_at = created_at - interval '8 days',"
         " ended_at = ended_at - interval '8 days'"
     )
+    assert engine.value("select backfill.prune_deliveries('9 days')") == 0
     assert engine.value("select backfill.prune_deliveries()") == 1
     (row,) = deliveries(engine)
     assert row["state"] == "waiting"

@@ -98,6 +98,21 @@ def test_every_relation_by_everybody(engine: Engine, logins: dict[str, str]) -> 
         assert seen == expected.get(who, public), who
 
 
+@pytest.mark.parametrize("who", ["reader", "runner", "operator", "admin"])
+def test_what_may_be_seen_can_be_seen(engine: Engine, logins: dict[str, str], who: str) -> None:
+    """Looking at a view needs no right that looking alone does not give, on a function in it."""
+    on = engine.connect(conninfo=logins[who])
+    relations = engine.column(
+        "select format('backfill.%%I', relname) from pg_class"
+        " where relnamespace = 'backfill'::regnamespace and relkind in ('r', 'v')"
+        "   and has_table_privilege(%s, oid, 'select')",
+        user(logins[who]),
+    )
+    assert len(relations) > 40
+    for relation in relations:
+        engine.rows(f"select * from {relation} limit 1", on=on)
+
+
 def test_a_secret_is_not_in_the_statistics(engine: Engine, logins: dict[str, str]) -> None:
     """What the planner keeps of a table's values is as secret as the table."""
     for name in "abcdefgh":
@@ -138,9 +153,23 @@ CALLS: list[tuple[str, frozenset[str]]] = [
     ("select * from backfill.effects", LOOK),
     ("select * from backfill.event", LOOK),
     ("select * from backfill.rate_limit", LOOK),
+    ("select * from backfill.activity", LOOK),
+    ("select * from backfill.schedules", LOOK),
+    ("select * from backfill.windows", LOOK),
+    ("select * from backfill.workers", LOOK),
+    ("select * from backfill.webhooks", LOOK),
+    ("select * from backfill.deliveries", LOOK),
+    ("select * from backfill.watches", LOOK),
     ("select * from backfill.count_pending('sample')", LOOK),
     ("select * from backfill.preview('sample')", LOOK),
     ("select backfill.start('sample')", STEER),
+    ("select backfill.start_once('k', 'sample')", STEER),
+    ("select backfill.set_schedule('s', 'sample', '* * * * *')", STEER),
+    ("select backfill.enable_schedule('s', false)", STEER),
+    ("select backfill.drop_schedule('s')", STEER),
+    ("update backfill.schedule set enabled = false", STEER),
+    ("select backfill.set_window('sample', '22:00', '06:00')", STEER),
+    ("select backfill.clear_window('sample')", STEER),
     ("select backfill.cancel(1)", STEER),
     ("select backfill.pause('sample')", STEER),
     ("select backfill.resume('sample')", STEER),
@@ -157,10 +186,27 @@ CALLS: list[tuple[str, frozenset[str]]] = [
     ("select backfill.create_token('x', 'admin')", RULE),
     ("select backfill.revoke_token('x')", RULE),
     ("select backfill.prune()", RULE),
-    ("select backfill.claim(1, 1)", RULE),  # an admin is a runner too
+    ("select backfill.set_webhook('w', 'https://example.com/', '{after_run}')", RULE),
+    ("select backfill.test_webhook('w')", RULE),
+    ("select backfill.rotate_webhook_secret('w')", RULE),
+    ("select backfill.drop_webhook('w')", RULE),
+    # an admin is a runner too
+    ("select backfill.claim(1, 1)", RULE),
+    ("select backfill.join_fleet('host', 1, 1, '{}')", RULE),
+    ("delete from backfill.pgqueuer", RULE),
     ("select * from backfill.token", frozenset()),
     ("select * from backfill.login_session", frozenset()),
     ("select hash from backfill.token", frozenset()),
+    ("select url from backfill.webhook", frozenset()),
+    ("select secret from backfill.webhook", frozenset()),
+    (
+        "insert into backfill.pgqueuer (priority, entrypoint, payload) values (1, 'x', '')",
+        frozenset(),
+    ),
+    (
+        "insert into backfill.delivery (webhook, moment, body) values ('w', 'test', '{}')",
+        frozenset(),
+    ),
     ("insert into backfill.event (action, token) values ('x', 'y')", frozenset()),
     ("update backfill.token set role = 'admin'", frozenset()),
     ("delete from backfill.login_failure", frozenset()),

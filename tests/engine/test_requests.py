@@ -184,10 +184,7 @@ def test_a_seat_that_is_given_back_goes_to_the_end_of_the_queue(
     job = fleet.pick()
     assert job is not None
     fleet.take(worker, run)
-    engine.rows("select backfill.register_task('other', 1, 'Another.', 1)")
-    other = engine.value(
-        "select backfill.create_run('other', '{}', null, null, false, null, null, 'psql', 0, 0, 0, true)"
-    )
+    other = other_task(engine)
     fleet.give_back(worker, run)
     fleet.done(job["id"])
     assert fleet.queued() == [f"run:{other}:1", f"run:{run}:1"]
@@ -196,11 +193,17 @@ def test_a_seat_that_is_given_back_goes_to_the_end_of_the_queue(
 def test_first_seats_come_before_second_ones(engine: Engine, fleet: Fleet) -> None:
     """A task that wants many processes leaves a place to each other task."""
     many = start(engine, processes=3)
-    engine.rows("select backfill.register_task('other', 1, 'Another.', 1)")
-    other = engine.value(
-        "select backfill.create_run('other', '{}', null, null, false, null, null, 'psql', 0, 0, 0, true)"
-    )
+    other = other_task(engine)
     assert fleet.queued() == [f"run:{many}:1", f"run:{other}:1", f"run:{many}:2", f"run:{many}:3"]
+
+
+def other_task(engine: Engine) -> int:
+    """A run of another task."""
+    engine.rows("select backfill.register_task('other', 1, 'Another.', 1)")
+    query = """
+        select backfill.create_run(
+            'other', '{}', null, null, false, null, null, 'psql', 0, 0, 0, true)"""
+    return int(engine.value(query))
 
 
 def waits(engine: Engine, seconds: float = 3) -> None:

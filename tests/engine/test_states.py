@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.engine import hooking, serving
+from tests.engine import guarding, hooking, serving
 from tests.plugins.engine import Engine, outcome
 
 IMPOSSIBLE_JOBS = [
@@ -133,7 +133,14 @@ METER = "insert into backfill.run_meter (runner_id, meter, used) values (1, {})"
 RECENT = "insert into backfill.runner_recent values (1, 'sample', {}, '{}')"
 RESERVATION = "insert into backfill.reservation values (gen_random_uuid(), 1, 'bytes', {})"
 
+INPUT = (
+    "insert into backfill.input (task, place, relation, key, columns, watched_since)"
+    " values ('sample', 9, 'backfill.event', 'id', {}, {})"
+)
+
 IMPOSSIBLE_OTHERS = [
+    (INPUT.format("'{}'", "null"), "input_has_columns"),
+    (INPUT.format("'{via}'", "now()"), "input_watch_says_who"),
     (FIGURE.format("repeat('x', 61), ''"), "run_figure_name_is_short"),
     (FIGURE.format("'x', repeat('x', 301)"), "run_figure_label_is_short"),
     (METER.format("'Bytes', 1"), "run_meter_name_is_a_word"),
@@ -226,11 +233,19 @@ def test_tokens_and_log_ins_are_never_in_an_impossible_state(engine: Engine) -> 
         assert refused(engine, statement) == constraint, statement
 
 
+def test_guards_are_never_in_an_impossible_state(engine: Engine) -> None:
+    """The same holds for guards."""
+    guarding.set_guard(engine, "busy", kind="active_sessions", hold_above=10)
+    for statement, constraint in guarding.IMPOSSIBLE:
+        assert refused(engine, statement) == constraint, statement
+
+
 def test_every_check_is_tried(engine: Engine) -> None:
     """No check constraint of the schema is left out of the cases above."""
     cases = (
         IMPOSSIBLE_JOBS, IMPOSSIBLE_RUNS, IMPOSSIBLE_TASKS, IMPOSSIBLE_RATES, IMPOSSIBLE_OTHERS,
-        IMPOSSIBLE_EFFECTS, IMPOSSIBLE_PRICES, IMPOSSIBLE_BUDGETS, IMPOSSIBLE_TOKENS, IMPOSSIBLE_LOGINS,
+        IMPOSSIBLE_EFFECTS, IMPOSSIBLE_PRICES, IMPOSSIBLE_BUDGETS, IMPOSSIBLE_TOKENS,
+        IMPOSSIBLE_LOGINS, guarding.IMPOSSIBLE,
     )  # fmt: skip
     named = {constraint for case in cases for _, constraint in case}
     there = engine.column(

@@ -23,7 +23,7 @@ select backfill.set_window('sample', (localtime - interval '2 hours')::time(0),
 
 
 @pytest.mark.parametrize(
-    ("window", "moment", "is_open", "changes"),
+    "window, moment, is_open, changes",
     [
         ("22:00 06:00 UTC", "2026-06-01 21:59Z", False, "06-01 22:00"),
         ("22:00 06:00 UTC", "2026-06-01 22:00Z", True, "06-02 06:00"),
@@ -97,7 +97,7 @@ def test_outside_its_window_nobody_is_sent_to_a_run(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    "given, words",
     [
         (("22:00", "22:00", "UTC"), "closes at another"),
         ((None, "22:00", "UTC"), "closes at another"),

@@ -80,20 +80,6 @@ def test_before_run_fails_and_no_row_is_done(
     assert (event["run_id"], event["detail"]["moment"]) == (1, "before_run")
 
 
-def test_other_commands_that_fail_are_warned_of(
-    sampled: SampleDatabase, run_sample: StartRun, tmp_path: Path
-) -> None:
-    """What was done is done, whatever a command says of it."""
-    sampled.items(ok=5)
-    wrong = noting(tmp_path / "told", "exit", "7")
-    command = run_sample(sampled, "--after-batch", wrong, "--after-run", wrong)
-    assert command.ended() == 0
-    name = Path(sys.executable).name
-    for moment in ("after-batch", "after-run"):
-        said = f"the {moment} command {name}: it ended with exit code 7: it is a holiday"
-        assert command.err.count(said) == 1
-
-
 def test_the_environment_names_them_too_and_they_are_not_passed_on(
     sampled: SampleDatabase, run_sample: StartRun, tmp_path: Path
 ) -> None:
@@ -192,6 +178,28 @@ def test_an_interrupted_command_is_ended_and_left_to_others(
     thread.join()
     assert sampled.one("select status from backfill.run") == "running"
     assert not sampled.all("select from backfill.run_command")
+
+
+def test_other_commands_that_fail_are_warned_of(
+    sampled: SampleDatabase, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was done is done, whatever a command says of it; a batch's says the same once."""
+    run = sampled.start()
+    wrong = noting(tmp_path / "told", "exit", "7")
+    commands = Commands.parse(None, wrong, wrong)
+    with batch_command(commands, "sample", run) as note:
+        assert note is not None
+        note(DONE | {"accepted": 1})
+        wait_until(lambda: len(notes.told(tmp_path / "told")) == 1)
+        note(DONE | {"accepted": 1})
+    with Session(sampled.url, name="test") as session:
+        session.call("end_run", run=run, reason="done")
+        after_run(session, commands, "sample", run)
+    name = Path(sys.executable).name
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the {moment} command {name}: it ended with exit code 7: it is a holiday"
+        for moment in ("after-batch", "after-run")
+    ]
 
 
 # --- one command ----------------------------------------------------------------------------------

@@ -99,14 +99,18 @@ def test_a_run_is_not_held_up_by_a_server_that_is_away(
 
 
 def test_who_starts_a_process_says_where_messages_may_go(
-    sampled: SampleDatabase, run_sample: StartRun, receiver: Receiver
+    sampled: SampleDatabase, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address in the database that is not of the public internet is never connected to."""
-    add(sampled, receiver, "after_run")
-    command = run_sample(sampled)
-    assert command.ended() == 0
-    assert "webhook team: refused, since 127.0.0.1 is" in command.err
-    assert not receiver.requests
+    add(sampled, receiver, "before_run")
+    with Session(sampled.url, name="test") as session:
+        for allow, error in (("", "refused, since 127.0.0.1 is"), (LOOPBACK, None)):
+            sampled.start()
+            monkeypatch.setenv("BACKFILL_HOOK_ALLOW", allow)
+            with Deliverer(sampled.url) as deliverer:
+                (made,) = deliverer.flush(session, 10.0)
+            assert (made.error or "").startswith(error or "")
+            assert len(receiver.requests) == (error is None)
 
 
 def test_a_sender_that_is_killed_loses_nothing(

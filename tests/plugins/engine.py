@@ -55,7 +55,7 @@ class Engine:
         conninfo = conninfo or self.database.url
         # what waits for ever should fail and not hang; the pooler sees to that for its own sessions
         own = not self.database.pooled or conninfo == self.database.direct
-        timeout = {"options": "-c statement_timeout=30s"} if own else {}
+        timeout: dict[str, Any] = {"options": "-c statement_timeout=30s"} if own else {}
         connection: Connection = psycopg.connect(
             conninfo,
             autocommit=autocommit,

@@ -19,8 +19,7 @@ def test_a_start_is_accepted_with_the_runs_address(web: Web) -> None:
     run = web.get(answer.headers["location"])
     assert (run["task"], run["status"], run["source"]) == ("vehicle_images", "running", "api")
     assert (run["requested_by"], run["found"], run["limit"]) == ("operator", 2, 2)
-    assert run["options"]["max_images"] == 5
-    assert run["options"]["url_attempts"] == 4
+    assert run["options"] == {"max_images": 5, "processes": 1}
 
 
 def test_a_second_start_is_a_conflict_with_the_live_runs_address(web: Web) -> None:

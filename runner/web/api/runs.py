@@ -76,7 +76,9 @@ class Run(Answer):
     processes_lost: Annotated[int, Field(description="Processes of it that died.")]
     spend_usd: Annotated[Number, Field(description="What its paid calls cost.")]
     limit: Annotated[int | None, Field(validation_alias="max_jobs", description="Most rows.")]
-    options: Annotated[dict[str, Any], Field(description="What it was told, defaults included.")]
+    options: Annotated[
+        dict[str, Any], Field(description="What it was told; the rest is the task's default.")
+    ]
 
 
 class Figure(Answer):

@@ -163,10 +163,13 @@ def _trouble(problem: Problem | None, errors: Mapping[str, str]) -> dict[str, An
 
 def _notes(installed: Mapping[str, Any], code: Task | None) -> Iterator[str]:
     """What is safe about it, from what is known of it."""
+    table = (installed["binding"] or {}).get("table")
+    if table:
+        yield f"It looks at rows of {table}."
     yield "Rows that are done are left out, so it is safe to start it again at any time."
     yield "It can be paused or cancelled at any time; the next run goes on from there."
     pause = installed["delay_ms"]
-    gently = f", with {pause / 1000:g} s between two batches" if pause else ""
+    gently = f", with {pause / 1000:g}\N{NO-BREAK SPACE}s between two batches" if pause else ""
     yield f"A process takes {installed['batch_size']:,} rows at once{gently}."
     yield (
         f"A row that fails is tried {installed['max_attempts']} times, unless trying again can't "

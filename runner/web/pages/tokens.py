@@ -43,7 +43,7 @@ def make(request: Request, user: User, form: Sent) -> Response:
     except Problem as problem:
         if problem.kind not in ("invalid", "conflict"):
             raise
-        text = f"No token was made: {_readable(problem)}."
+        text = f"No token was made: {problem.detail}."
         return _page(request, user, form, status=problem.status, trouble={"text": text})
     return _page(request, user, secret={"name": name, "value": made["secret"]})
 
@@ -67,13 +67,3 @@ def _page(request: Request, user: User, form: Form | None = None, **values: Any)
         request, "tokens.html", place="/tokens", tokens=found, given=given,
         **({"secret": None} | values),
     )  # fmt: skip
-
-
-def _readable(problem: Problem) -> str:
-    """A check constraint's name says less than what a name has to look like."""
-    if "token_name_is_a_word" in problem.detail:
-        return (
-            "a name has small letters, digits and . _ @ - , begins with a letter or digit, and "
-            "is no longer than 63"
-        )
-    return problem.detail

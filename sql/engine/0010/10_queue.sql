@@ -113,27 +113,47 @@ create unique index pgqueuer_statistics_unique_count on backfill.pgqueuer_statis
 create unique index pgqueuer_unique_dedupe_key on backfill.pgqueuer using btree (dedupe_key) where ((status = any (array['queued'::backfill.pgqueuer_status, 'picked'::backfill.pgqueuer_status])) and (dedupe_key is not null));
 create index pgqueuer_updated_id_id1_idx on backfill.pgqueuer using btree (updated, id desc) include (id) where (status = 'picked'::backfill.pgqueuer_status);
 
-create function backfill.fn_pgqueuer_changed() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    to_emit boolean := false;
-begin
-    if tg_op = 'UPDATE' and old is distinct from new then
+-- as pgqueuer writes it, letter by letter: it compares
+CREATE FUNCTION backfill.fn_pgqueuer_changed() RETURNS TRIGGER AS $$
+DECLARE
+    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+BEGIN
+    -- Check operation type and set the emit flag accordingly
+    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
         to_emit := true;
-    elsif tg_op in ('DELETE', 'INSERT', 'TRUNCATE') then
+    ELSIF TG_OP = 'DELETE' THEN
         to_emit := true;
-    end if;
-    if to_emit then
-        perform pg_notify('backfill_queue', json_build_object(
-            'channel', 'backfill_queue', 'operation', lower(tg_op), 'sent_at', now(),
-            'table', tg_table_name, 'type', 'table_changed_event')::text);
-    end if;
-    if tg_op in ('INSERT', 'UPDATE') then
-        return new;
-    elsif tg_op = 'DELETE' then
-        return old;
-    end if;
-    return null;
-end $$;
+    ELSIF TG_OP = 'INSERT' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        to_emit := true;
+    END IF;
+
+    -- Perform notification if the emit flag is set
+    IF to_emit THEN
+        PERFORM pg_notify(
+            'backfill_queue',
+            json_build_object(
+                'channel', 'backfill_queue',
+                'operation', lower(TG_OP),
+                'sent_at', NOW(),
+                'table', TG_TABLE_NAME,
+                'type', 'table_changed_event'
+            )::text
+        );
+    END IF;
+
+    -- Return appropriate value based on the operation
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    ELSE
+        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
+    END IF;
+
+END;
+$$ LANGUAGE plpgsql;
 comment on function backfill.fn_pgqueuer_changed() is 'Wakes the workers that listen when a seat is free; pgqueuer''s own.';
 create trigger tg_pgqueuer_changed after insert or update or delete or truncate on backfill.pgqueuer
     execute function backfill.fn_pgqueuer_changed();

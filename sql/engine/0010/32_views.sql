@@ -55,7 +55,9 @@ select t.name as task,
               (select count(*) from backfill.job j where j.task = t.name and j.state = 'running') as running,
               (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing) as runs,
               (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing and r.seats is not null) as served,
-              (select r.spent_out from backfill.run r where r.task = t.name and not r.standing order by r.id desc limit 1) as spent_out) c
+              (select r.spent_out from backfill.run r where r.task = t.name and not r.standing order by r.id desc limit 1) as spent_out
+       -- kept apart: pulled up, each of these counts would be made once for each of its uses
+       offset 0) c
  cross join lateral (select backfill.budget_reason(t.name) as reason) b
  cross join lateral backfill.guard_now(t.name, false) g
  cross join lateral (select backfill.hold_reason(t.name) as reason) h

@@ -241,7 +241,7 @@ returns void language sql set search_path = pg_catalog, pg_temp as $$
      where s.hash in (select o.hash from backfill.login_session o
                        where coalesce(o.ended_at, o.expires_at) < clock_timestamp() - interval '31 days' for update skip locked)
 $$;
-comment on function backfill.prune_logins() is 'Forgets failed log-ins after an hour, and sessions a month after they ended.';
+comment on function backfill.prune_logins() is 'Forgets failed log-ins after an hour, and sessions a month after they ended. Called by log_in().';
 
 create function backfill.log_in(p_secret_hash bytea, p_session_hash bytea, p_from text, p_lasts interval default '12 hours')
 returns table (token bigint, name text, role text, pg_role text, reason text, wait_seconds integer)
@@ -274,8 +274,8 @@ begin
          where f.source = v_source or (f.source = '' and not v_known);
         insert into backfill.login_session (hash, token, source, expires_at) values (p_session_hash, token, v_source, clock_timestamp() + p_lasts);
         insert into backfill.event (action, token, detail) values ('log_in', name, jsonb_build_object('from', v_source));
-        perform backfill.prune_logins();
     end if;
+    perform backfill.prune_logins();
     return next;
 end $$;
 comment on function backfill.log_in(bytea, bytea, text, interval) is

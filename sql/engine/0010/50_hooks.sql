@@ -78,8 +78,11 @@ create table backfill.delivery (
 );
 create index delivery_waiting on backfill.delivery (webhook, due_at) where state = 'waiting';
 create index delivery_of_run on backfill.delivery (run_id) where state = 'waiting';
-create index delivery_ended on backfill.delivery (ended_at) where state <> 'waiting';
-comment on table backfill.delivery is 'One row a message to a webhook: the outbox. Those that have ended are kept for a week.';
+-- with a message a second and run there may be many in a week
+create index delivery_by_time on backfill.delivery (created_at);
+create index delivery_delivered on backfill.delivery (webhook, ended_at) where state = 'delivered';
+create index delivery_with_error on backfill.delivery (webhook, created_at) where error is not null;
+comment on table backfill.delivery is 'One row a message to a webhook: the outbox. Those that have ended are kept for a week, of batches that were delivered for a day.';
 comment on column backfill.delivery.id is 'Its number, the same in each attempt; the header webhook-id has it.';
 comment on column backfill.delivery.webhook is 'The webhook''s name.';
 comment on column backfill.delivery.moment is 'What it tells of: before_run, after_batch, after_run or test.';
@@ -256,6 +259,12 @@ create trigger run_ends after update of status on backfill.run
 comment on trigger run_ends on backfill.run is 'However a run ends, webhooks are told.';
 
 -- --- setting webhooks -----------------------------------------------------------------------------
+
+create function backfill.has_webhooks()
+returns boolean language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from backfill.webhook w where w.enabled)
+$$;
+comment on function backfill.has_webhooks() is 'Whether anybody is to be told of anything.';
 
 create function backfill.webhook_host(p_url text)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -459,13 +468,15 @@ returns bigint language plpgsql security definer set search_path = pg_catalog, p
 declare
     v_gone bigint;
 begin
-    delete from backfill.delivery d where d.state <> 'waiting' and d.ended_at < clock_timestamp() - p_keep;
+    delete from backfill.delivery d
+     where d.state <> 'waiting' and d.created_at < clock_timestamp() - least(p_keep, interval '1 day')
+       and d.ended_at < clock_timestamp() - case when d.moment = 'after_batch' and d.state = 'delivered' then least(p_keep, interval '1 day') else p_keep end;
     get diagnostics v_gone = row_count;
     -- a heartbeat that came as its run ended may have left one behind
     delete from backfill.run_batch b where not exists (select from backfill.run r where r.id = b.run_id and r.status <> 'ended');
     return v_gone;
 end $$;
-comment on function backfill.prune_deliveries(interval) is 'Removes deliveries that ended longer ago than that; how many. Processes that deliver call it now and then.';
+comment on function backfill.prune_deliveries(interval) is 'Removes deliveries that ended longer ago than that, or a day where they told of batches; how many. Processes that deliver call it now and then.';
 
 create view backfill.webhooks as
 select w.name, backfill.webhook_host(w.url) as host, w.moments, w.task, w.enabled, w.max_attempts, w.note, w.set_by, w.set_at,
@@ -476,8 +487,8 @@ select w.name, backfill.webhook_host(w.url) as host, w.moments, w.task, w.enable
  cross join lateral (
        select max(x.ended_at) as delivered_at from backfill.delivery x where x.webhook = w.name and x.state = 'delivered') l
   left join lateral (
-       select coalesce(x.ended_at, x.created_at) as failed_at, x.status, x.error from backfill.delivery x
-        where x.webhook = w.name and x.error is not null order by coalesce(x.ended_at, x.created_at) desc limit 1) f on true;
+       select x.created_at as failed_at, x.status, x.error from backfill.delivery x
+        where x.webhook = w.name and x.error is not null order by x.created_at desc limit 1) f on true;
 comment on view backfill.webhooks is 'Every webhook and how it does; without its secret, and of its address the host only.';
 comment on column backfill.webhooks.name is 'Its name.';
 comment on column backfill.webhooks.host is 'Where messages are sent, without what follows the host.';
@@ -492,7 +503,7 @@ comment on column backfill.webhooks.old_until is 'Until when the secret before i
 comment on column backfill.webhooks.waiting is 'Messages that are not delivered yet.';
 comment on column backfill.webhooks.next_at is 'When the next of them is due.';
 comment on column backfill.webhooks.delivered_at is 'When one was delivered last.';
-comment on column backfill.webhooks.failed_at is 'From when the last message is that failed.';
+comment on column backfill.webhooks.failed_at is 'When the last message was written whose last attempt failed.';
 comment on column backfill.webhooks.status is 'With which HTTP status; null: there was no answer.';
 comment on column backfill.webhooks.error is 'What it failed with.';
 
@@ -500,7 +511,7 @@ create view backfill.deliveries as
 select d.id, d.webhook, d.moment, d.task, d.run_id as run, d.state, d.attempts, d.created_at, d.ended_at,
        case when d.state = 'waiting' then d.due_at end as due_at, d.taken_at is not null as being_sent, d.status, d.error, d.took_ms, d.body
   from backfill.delivery d;
-comment on view backfill.deliveries is 'Messages to webhooks: those of the last week, and those that wait.';
+comment on view backfill.deliveries is 'Messages to webhooks: those of the last week, of batches of the last day, and those that wait.';
 comment on column backfill.deliveries.id is 'Its number, the same in each attempt; without hyphens and after msg_ it is the header webhook-id.';
 comment on column backfill.deliveries.webhook is 'The webhook.';
 comment on column backfill.deliveries.moment is 'What it tells of: before_run, after_batch, after_run or test.';

@@ -9,7 +9,7 @@ returns table (name text, purpose text, may_call text[]) language sql immutable 
                   'storing_tasks', 'kept_objects', 'utc_day', 'utc_month', 'price_usd', 'calls_this_month', 'estimate_usd',
                   'task_spend', 'run_spend', 'budget_reason', 'max_cost', 'run_summary', 'sample', 'group_limit', 'guard_now', 'guard_amount',
                   'run_seats', 'refuse_second', 'known_schedule', 'window_now', 'window_reason', 'hold_reason', 'entrypoint_of', 'seat_priority', 'idle_reason',
-                  'run_facts', 'hook_message',
+                  'run_facts', 'hook_message', 'webhook_host', 'has_webhooks',
                   'is_server', 'token_name', 'actor',
                   'recent_rows', 'row_words', 'event_words', 'rows_name', 'review_counts']),
            ('backfill_runner', 'pgbackfill: may work for backfills; for the processes that compute',
@@ -54,7 +54,7 @@ returns table (function regprocedure, name text) language sql stable set search_
                              'measure_replication', 'measure_vacuum', 'measure_wal',
                              'fn_pgqueuer_changed', 'enqueue_seat', 'clear_seats', 'schedule_is_set',
                              'wake', 'declare_inputs', 'drop_watch', 'create_arrive', 'watch_table', 'input_is_deleted',
-                             'tell_webhooks', 'tell_batches', 'run_was_started', 'run_has_ended', 'webhook_was_set', 'webhook_host',
+                             'tell_webhooks', 'tell_batches', 'run_was_started', 'run_has_ended', 'webhook_was_set',
                              'new_webhook_secret', 'known_webhook', 'webhook_signature',
                              'tell_failed', 'secret_tables', 'table_rights', 'set_up_members', 'demand_server', 'pg_role', 'note_use', 'login_source', 'count_login', 'prune_logins',
                              'note_recent'))

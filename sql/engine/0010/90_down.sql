@@ -19,7 +19,7 @@ drop function backfill.note_command(bigint, text, text, integer, text, boolean),
     backfill.take_deliveries(integer, interval, uuid), backfill.webhook_signature(bytea, bytea),
     backfill.test_webhook(text), backfill.drop_webhook(text), backfill.rotate_webhook_secret(text, interval),
     backfill.set_webhook(text, text, text[], text, integer, boolean, text), backfill.known_webhook(text), backfill.new_webhook_secret(),
-    backfill.webhook_host(text), backfill.run_has_ended(), backfill.run_was_started(), backfill.tell_batches(text, bigint, boolean),
+    backfill.webhook_host(text), backfill.has_webhooks(), backfill.run_has_ended(), backfill.run_was_started(), backfill.tell_batches(text, bigint, boolean),
     backfill.tell_webhooks(text, text, bigint), backfill.hook_message(text, bigint), backfill.run_facts(bigint);
 drop function backfill.heartbeat(bigint, text);
 drop table backfill.run_command, backfill.run_batch, backfill.delivery, backfill.webhook;
