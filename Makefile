@@ -7,8 +7,8 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-pooled check format bench chaos scale eval-duplicates eval-faces \
-	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle chaos-faces bench-paid \
-	bench-watch constraints build clean
+	bench-duplicates chaos-duplicates bench-rates chaos-vehicles bench-idle chaos-schedules chaos-faces bench-paid \
+	bench-watch bench-live fuzz-api constraints build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,9 @@ bench-rates: install ## Measure how much of a shared rate is used, and that it i
 chaos-vehicles: install ## Kill processes that download from a hostile host, and compare the end state
 	@$(BIN)/python -m tests.bench.vehicles_chaos $(ARGS)
 
+chaos-schedules: install ## Fire a schedule each second for a minute while workers are killed
+	@BACKFILL_CHAOS_S=60 $(BIN)/python -m pytest -q -n0 tests/worker/test_chaos.py
+
 chaos-faces: install ## Kill processes that index faces at a failing provider, and check every face and cent
 	@$(BIN)/python -m tests.bench.faces_chaos $(ARGS)
 
@@ -75,8 +78,14 @@ bench-paid: install ## Measure how paid calls keep to a quota, and where a budge
 bench-idle: install ## Measure a run with nothing to do on a million vehicles
 	@$(BIN)/python -m tests.bench.vehicles_idle $(ARGS)
 
+bench-live: install ## Measure what 200 clients of the live stream cost the server and the database
+	@$(BIN)/python -m tests.bench.live_stream $(ARGS)
+
 bench-watch: install ## Measure what a watch costs inserts, and how soon new rows are done
 	@$(BIN)/python -m tests.bench.watch $(ARGS)
+
+fuzz-api: install ## Send the HTTP API thousands of requests that its document allows, and others
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest -q -n0 tests/web/test_openapi.py $(ARGS)
 
 build: install ## Build the wheel and the source archive into dist/
 	@$(BIN)/uv build --quiet --out-dir dist

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -83,10 +82,7 @@ def create_app(settings: Settings, parts: Sequence[str] = PARTS) -> FastAPI:
         f"{PATH}/{{kind}}", _explain, include_in_schema=False, response_class=PlainTextResponse
     )
     for part in parts:
-        if importlib.util.find_spec(part) is not None:
-            mount = getattr(importlib.import_module(part), "mount", None)
-            if mount is not None:
-                mount(app)
+        importlib.import_module(part).mount(app)
     return app
 
 

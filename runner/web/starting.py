@@ -116,15 +116,15 @@ def schedule_options(database: Database, principal: Principal, request: StartReq
     """What a schedule keeps of what its runs are told. Raises `Problem`, as `start` does."""
     task, done = _prepared(database, principal, request)
     _refuse_unagreed(task, done, request)
-    own = {name: value for name, value in done.settings.items() if name in request.options}
+    # the condition that options stand for is made by whoever fires it
     common = {
-        "limit": request.limit,
+        "limit": done.limit,
         "retry_failed": request.retry_failed or None,
         "batch_size": request.batch_size,
         "delay_ms": request.delay_ms,
         "processes": request.processes if request.processes > 1 else None,
     }
-    return Jsonb(own | {name: value for name, value in common.items() if value is not None})
+    return Jsonb(done.settings | {name: value for name, value in common.items() if value is not None})
 
 
 def _prepared(

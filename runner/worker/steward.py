@@ -91,8 +91,16 @@ class Steward:
         self.passes = 0
         self._stop = threading.Event()
         self.fatal: Exception | None = None
+        self._told: set[str] = set()
         self._slots.serves = self._entrypoints()
         self.worker = self._join()
+        names = sorted({name.split(":")[1] for name in self._slots.serves}) or ["no task yet"]
+        log.info(
+            "worker %d: %d processes at a time for %s",
+            self.worker,
+            slots.number,
+            ", ".join(names),
+        )
         self._thread = threading.Thread(target=self._work, name="steward", daemon=True)
         self._thread.start()
 
@@ -138,12 +146,25 @@ class Steward:
         found = set()
         for row in self._session.call("worker_tasks"):
             task = self._tasks.get(row["name"])
-            if task is None or task.version != row["version"]:
+            if task is None:
+                continue
+            if task.version != row["version"]:
+                self._tell_of_version(task, row["version"])
                 continue
             found |= {f"seat:{task.name}", f"seat:{task.name}:{row['login']}"}
             if not self._only_runs:
                 found.add(f"new:{task.name}")
         return frozenset(found)
+
+    def _tell_of_version(self, task: Task, installed: int) -> None:
+        if task.name not in self._told:
+            self._told.add(task.name)
+            log.warning(
+                "%s is at version %d in the database and at %d here: this worker leaves it to others",
+                task.name,
+                installed,
+                task.version,
+            )
 
     def _keep(self) -> None:
         asked = time.monotonic()

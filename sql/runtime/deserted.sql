@@ -1,12 +1,12 @@
 -- Purpose: Runs with a lane of their own whose processes are all gone or silent: their jobs come back
---   to everybody once rescue() has ended them. None for a run that has a lane itself: it takes from
+--   to everybody once rescue() has ended them. Not those that workers serve, which go on. None for a run that has a lane itself: it takes from
 --   that only.
 -- Parameters: task: its name; run: the run that asks
 -- Index: run_not_ended, runner_by_run
 -- Lock order: none
 select r.id as run
   from backfill.run r
- where r.task = %(task)s and r.status <> 'ended' and r.lane <> 0 and r.id <> %(run)s
+ where r.task = %(task)s and r.status <> 'ended' and r.seats is null and r.lane <> 0 and r.id <> %(run)s
    and exists (select from backfill.run me where me.id = %(run)s and me.lane = 0)
    and exists (select from backfill.runner w where w.run_id = r.id)
    and not exists (

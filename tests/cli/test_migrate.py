@@ -48,7 +48,7 @@ def test_migrate_installs_the_engine_and_lists_the_tasks(
     """Without a task the engine alone is installed, and what else there is is listed."""
     ended = backfill.use(database)("migrate")
     assert ended.code == ExitCode.DONE
-    assert ended.out.splitlines()[1].split() == ["engine", "-", "engine_0009", "installed"]
+    assert ended.out.splitlines()[1].split() == ["engine", "-", "engine_0010", "installed"]
     assert "backfill migrate quality_score" in ended.err
 
 

@@ -72,7 +72,7 @@ def test_lock_that_stays_is_given_up(
     ended = backfill(*INSTALL)
     assert ended.code == ExitCode.ERROR
     assert "run the same command again" in ended.err.splitlines()[-1]
-    assert "engine_0009" in ended.out
+    assert "engine_0010" in ended.out
     holder.rollback()
     assert backfill(*INSTALL).code == ExitCode.DONE
 

@@ -159,7 +159,7 @@ def test_telling_waits_for_nobody(engine: Engine) -> None:
     engine.rows("select from backfill.run_batch where run_id = %s for update", run, on=holder)
     engine.rows("select from backfill.run where id = %s for update", run, on=holder)
     engine.rows("select backfill.set_webhook('team', p_max_attempts => 3)", on=holder)
-    other = engine.connect()
+    other = engine.connect(conninfo=engine.database.direct)
     engine.rows("set lock_timeout = '2s'", on=other)
     engine.rows("update backfill.runner set note = null where false", on=other)
     assert engine.value("select backfill.heartbeat(%s)", runner, on=other) == "live"

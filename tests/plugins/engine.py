@@ -317,7 +317,7 @@ class EngineDatabases:
         database.close()
         left = self._pooled.left_behind(database.direct) if self._pooled else set()
         with psycopg.connect(database.direct) as connection:
-            fit = self._look(connection) == self._catalogue
+            fit = self._look(connection) == self._catalogue and not left
             if fit:
                 self._put_back_rows(connection)
         if fit:

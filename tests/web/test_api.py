@@ -71,7 +71,7 @@ def test_a_schedule_is_set_and_taken_away(web: Web) -> None:
     assert made["options"] == {"limit": 500, "max_images": 5}
     assert (made["enabled"], made["set_by"]) == (True, "operator")
     changed = web.ask("PUT", path, {**wanted, "enabled": False}).json()
-    assert (changed["enabled"], changed["options"]) == (False, {})
+    assert (changed["enabled"], changed["options"]) == (False, {"limit": 100})
     assert [one["name"] for one in web.get("schedules?task=vehicle_images")["items"]] == ["nightly"]
     wrong = web.ask("PUT", path, {**wanted, "options": {"max_images": 0}})
     assert wrong.json()["errors"][0]["place"] == "options.max_images"

@@ -55,8 +55,9 @@ def test_payments_are_called_by_their_flat(
     ]
     connection.execute(
         "insert into backfill.image_subject"
-        " (key, native_key, generation, revision, seen_at, duplicate, similar_to)"
-        " select p.id::text, p.id, 1, '', now(), p.flat_id = 'F-102', %s"
+        " (key, native_key, generation, revision, seen_at, sha256, algorithm, duplicate,"
+        " similar_to)"
+        " select p.id::text, p.id, 1, '', now(), sha256(''), 'dct', p.flat_id = 'F-102', %s"
         " from public.payment_submissions p where p.flat_id in ('F-102', 'F-103')",
         [keys[0]],
     )
@@ -79,8 +80,8 @@ def test_images_are_told_with_their_score(
     scores = (0, 9, 83, 90, 100)
     keys = [
         connection.execute(
-            "insert into public.images (url, source_type, quality_score) values ('x', 'x', %s)"
-            " returning id::text as key",
+            "insert into public.images (url, source_type, quality_score)"
+            " values ('x', 'unsplash', %s) returning id::text as key",
             [score],
         ).fetchall()[0]["key"]
         for score in scores

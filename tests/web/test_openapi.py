@@ -43,6 +43,12 @@ CHECKS = [
 TASKS = ("vehicle_images", "quality_score", "face_index", "image_signals")
 
 
+def test_the_whole_server_has_a_stream_beside_and_nothing_else() -> None:
+    """The document of a server with all its parts has no page in it."""
+    whole = described(create_app(Settings(conninfo="dbname=none")))
+    assert set(whole["paths"]) - set(DOCUMENT["paths"]) == {"/api/v1/tasks/{task}/stream"}
+
+
 def test_every_operation_is_described() -> None:
     """Each has an id of its own, a heading, words, a known tag, and its errors as problems."""
     ids = []

@@ -77,7 +77,7 @@ def test_behind_a_pooler_nothing_is_listened_for(sampled: SampleDatabase) -> Non
 
 
 def test_statements_with_numbers_for_arguments(sampled: SampleDatabase) -> None:
-    """What pgqueuer asks, with $1 and per cent signs come through, and a lost connection is replaced."""
+    """What pgqueuer asks comes through whole, and a lost connection is replaced."""
 
     async def asked() -> list[object]:
         with Session(sampled.url, name="pgqueuer test", persistent=True) as session:

@@ -10,6 +10,7 @@ import pytest
 from runner.errors import ExitCode
 from tests.plugins.processes import SampleDatabase, proxied
 from tests.plugins.waiting import wait_until
+from tests.worker import second
 from tests.worker.conftest import Ask, StartWorker, ended, ready
 
 
@@ -142,3 +143,25 @@ def test_two_signals_leave_at_once(sampled: SampleDatabase, worker: StartWorker,
     command.send(signal.SIGTERM)
     assert command.ended(10) == ExitCode.INTERRUPTED
     wait_until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children))
+
+
+def test_two_tasks_share_one_process(
+    sampled: SampleDatabase, worker: StartWorker, ask: Ask
+) -> None:
+    """A run that takes long makes room for another task's, and goes on after it."""
+    sampled.do(second.SCHEMA)
+    sampled.do("insert into item_2 select g, 'ok' from generate_series(1, 10) g")
+    sampled.items(slow=1500)
+    sampled.do("update backfill.task set batch_size = 10")
+    long = ask(sampled)
+    tasks = "tests.sample:task,tests.worker.second:task"
+    command = worker(sampled.url, "--processes", "1", "--slice", "1s", BACKFILL_TASKS=tasks)
+    command.until(lambda: sampled.states().get("ok"))
+    short = sampled.one("select backfill.start('second')")
+    command.until(lambda: ended(sampled, short) == "done")
+    assert ended(sampled, long) is None
+    before = sampled.done()
+    command.until(lambda: sampled.done() > before)
+    assert sampled.one("select count(*) from backfill.runner where run_id = %s", long) >= 2
+    sampled.do("select backfill.cancel(%s)", long)
+    command.until(lambda: ended(sampled, long) == "cancelled")

@@ -21,7 +21,14 @@ def events(request: Request, user: User, before: int | None = None) -> Response:
     database: Database = request.app.state.database
     key = None if before is None else max(min(before, LARGEST), 0)
     found = database.call(
-        user, "console_events", read_only=True, task=None, run=None, before=key, limit=PAGE + 1
+        user,
+        "web_events",
+        read_only=True,
+        task=None,
+        action=None,
+        run=None,
+        before=key,
+        limit=PAGE + 1,
     )
     return html(
         request,

@@ -85,7 +85,7 @@ def log_in(request: Request, form: Annotated[Form, Depends(unchecked)]) -> Respo
 def log_out(request: Request) -> Response:
     """End the session."""
     database: Database = request.app.state.database
-    database.call(None, "end_session", session_hash=request.state.session_hash)
+    database.call(None, "web_end_session", session_hash=request.state.session_hash)
     answer = _to("/login?said=logged_out")
     settings = request.app.state.settings
     answer.delete_cookie(

@@ -17,6 +17,7 @@ router = APIRouter(include_in_schema=False)
 
 PAGE = 50
 FAILED = 50
+EVENTS = 50
 LARGEST = 2**63 - 1
 
 
@@ -25,7 +26,14 @@ def runs(request: Request, user: User, task: str = "", before: int | None = None
     """All runs, the newest first."""
     database: Database = request.app.state.database
     found = database.call(
-        user, "console_runs", read_only=True, task=task or None, before=_key(before), limit=PAGE + 1
+        user,
+        "web_runs",
+        read_only=True,
+        task=task or None,
+        run=None,
+        status=None,
+        before=_key(before),
+        limit=PAGE + 1,
     )
     return html(
         request,
@@ -67,7 +75,9 @@ def _read(calls: Calls, run: int) -> dict[str, Any]:
             {**one, "name": one["name"].replace("_", " ")}
             for one in calls.call("run_summary", run=run)
         ],
-        "events": calls.call("console_events", task=row["task"], run=run, before=None, limit=50),
+        "events": calls.call(
+            "web_events", task=row["task"], action=None, run=run, before=None, limit=EVENTS
+        ),
     }  # fmt: skip
 
 

@@ -1,0 +1,61 @@
+"""What a page does while the server is away, and where a browser runs no scripts."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Console, LogIn, Pages
+
+
+def test_a_page_goes_on_by_itself_after_the_server_was_away(
+    console: Console, pages: Pages, log_in: LogIn
+) -> None:
+    """It says that it isn't live, then catches up on the log without a gap or a line twice; a
+    revoked token ends it, and says so.
+    """
+    page = pages()
+    log_in(page, console.secret("ann", "viewer"))
+    page.goto(f"{console.base}/tasks/quality_score")
+    live = page.locator('[data-live="live"]')
+    log = page.get_by_role("list", name="Activity")
+    console.do("select backfill.pause('quality_score', 'before')")
+    expect(log).to_contain_text("before")
+    expect(live).to_have_text("Live")
+
+    assert console.server is not None
+    console.server.process.kill()
+    console.server.ended()
+    expect(live).to_contain_text("Not live")
+    console.do("select backfill.pause('quality_score', 'meanwhile')")
+    console.serve(urlsplit(console.base).port or 0)
+    expect(live).to_have_text("Live")
+    expect(log).to_contain_text("meanwhile")
+    expect(page.locator('[data-live="wait_reason"]')).to_contain_text("meanwhile")
+    for reason in ("before", "meanwhile"):
+        assert log.inner_text().count(reason) == 1
+
+    console.do("select backfill.revoke_token('ann')")
+    expect(live).to_contain_text("You are logged out")
+    assert all("ERR_" in one or "Failed to load" in one for one in pages.complaints)
+
+
+def test_everything_works_without_scripts(console: Console, pages: Pages, log_in: LogIn) -> None:
+    """Log in, start, pause, resume, cancel and log out, with a browser that runs no script."""
+    console.images(1)
+    page = pages(java_script_enabled=False)
+    log_in(page, console.secret("ann", "operator"))
+    page.get_by_role("link", name="quality_score").click()
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("status").first).to_have_text("Run 1 was started.")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator('[data-live="badge"]')).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Cancel run 1").click()
+    expect(page.get_by_role("status").first).to_contain_text("Run 1 is being cancelled")
+    expect(page.get_by_role("region", name="Last runs")).to_contain_text("cancelled")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("status")).to_have_text("You are logged out.")
+    page.goto(f"{console.base}/tasks/quality_score")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
