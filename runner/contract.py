@@ -196,6 +196,11 @@ class Option:
     A secret is not an option, since options are stored: read it from the environment. A string
     goes through `stored_as` before it is stored, so that it means the same wherever a process
     works for the run; it raises `UsageError`.
+
+    `place` is for what names a host, a path or a network, or is sent somewhere: whoever starts the
+    process decides that, by the command line or the variable BACKFILL_<TASK>_<OPTION>. A run that
+    workers serve can't have it, since who starts it would borrow their files, network and
+    credentials.
     """
 
     name: str
@@ -206,6 +211,7 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     stored_as: Callable[[str], Any] | None = None
+    place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

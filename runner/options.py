@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -35,8 +36,43 @@ class OptionsError(UsageError):
 
 
 def settings_of(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's stored options; what whoever started it in psql left out has its default."""
-    return {**{option.name: default(option) for option in task.options}, **stored}
+    """A run's stored options; what they leave out has its default, or what is set here.
+
+    Raises `UsageError` where what is set here can't be used.
+    """
+    return {**{option.name: _here(task, option) for option in task.options}, **stored}
+
+
+def served_settings(task: Task, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a run that workers serve, whoever started it and from wherever.
+
+    Raises `UsageError` where it has an option that is set where processes run.
+    """
+    for option in task.options:
+        if option.place and stored.get(option.name) is not None:
+            raise UsageError(f"option {option.name} of the run {_set_elsewhere(task, option)}")
+    return settings_of(task, stored)
+
+
+def variable(task: str, option: str) -> str:
+    """The environment's variable that sets an option of the place where a process runs."""
+    return f"BACKFILL_{task}_{option}".upper()
+
+
+def _here(task: Task, option: Option) -> Any:
+    """An option's default where this process runs."""
+    name = variable(task.name, option.name)
+    text = os.environ.get(name, "") if option.place else ""
+    if not text.strip():
+        return default(option)
+    try:
+        return _stored(option, from_text(option, text))
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _set_elsewhere(task: Task, option: Option) -> str:
+    return f"is set where the workers run, by {variable(task.name, option.name)}"
 
 
 def default(option: Option) -> Any:
@@ -49,7 +85,7 @@ def checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given of the task's options as JSON values, in the form that is stored.
 
     What is null is left out, as what wasn't given: its default is that of the place where a
-    process works. Raises `OptionsError`.
+    process works, and so are options of the place. Raises `OptionsError`.
     """
     known = {option.name: option for option in task.options}
     errors: list[tuple[str, str]] = []
@@ -57,6 +93,8 @@ def checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in known:
             errors.append((name, _unknown(name, known)))
+        elif value is not None and known[name].place:
+            errors.append((name, _set_elsewhere(task, known[name])))
         elif value is not None:
             try:
                 settings[name] = _stored(known[name], value)

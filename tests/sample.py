@@ -192,6 +192,9 @@ metered = replace(
 )
 """The same with a budget."""
 
+placed = replace(task, options=tuple(replace(option, place=True) for option in task.options))
+"""The same with a folder that is set where a process runs."""
+
 narrowed = replace(
     task,
     options=(*task.options, Option("up_to", "The last key that is done.", kind=int)),

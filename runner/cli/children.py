@@ -30,7 +30,7 @@ from runner.loop.limits import Buckets
 from runner.loop.process import RUN_HAS_ENDED, Limits, Process
 from runner.loop.relay import Relay
 from runner.loop.supervisor import Supervisor
-from runner.options import settings_of
+from runner.options import served_settings, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,8 @@ def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
                 return ExitCode.DONE
             begin(session, commands, task.name, run, stopping.event)
         limiter = Buckets(conninfo, name=f"backfill run {run}", patience=options.patience)
-        opened = task.opened(settings_of(task, found["options"]), limiter)
+        known = served_settings if found["served"] else settings_of
+        opened = task.opened(known(task, found["options"]), limiter)
         compute = opened.__enter__()
         on_batch = hooks.enter_context(batch_command(commands, task.name, run))
         try:

@@ -49,7 +49,7 @@ def task_command(task: Task) -> click.Command:
         help=task.summary,
         params=[
             *common_options(task),
-            *(task_option(option) for option in task.options),
+            *(task_option(option, task.name) for option in task.options),
             *global_options(),
         ],
     )

@@ -14,6 +14,7 @@ from runner.contract import Option, Settings, Task
 from runner.errors import UsageError
 from runner.hooks.commands import TIMEOUT_S
 from runner.options import complete as completed
+from runner.options import variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,9 @@ class _Number(click.FloatRange):
         return number
 
 
-def task_option(option: Option) -> click.Option:
-    """A task's own option as click's."""
+def task_option(option: Option, task: str = "") -> click.Option:
+    """An option of this task as click's; one of the place may be set in the environment, too."""
+    envvar = variable(task, option.name) if option.place else None
     kind: Any = option.kind
     if option.choices:
         kind = click.Choice(list(option.choices))
@@ -165,6 +167,8 @@ def task_option(option: Option) -> click.Option:
         default=option.default,
         help=option.help,
         show_default=option.default not in (None, ""),
+        envvar=envvar,
+        show_envvar=envvar is not None,
         callback=_stored_as(option),
     )
 

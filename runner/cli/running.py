@@ -27,7 +27,7 @@ from runner.hooks.commands import Commands
 from runner.hooks.deliver import deliver_rest
 from runner.hooks.moments import after_run, begin
 from runner.loop.limits import Buckets
-from runner.options import settings_of
+from runner.options import served_settings, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def _settings_of(session: Session, task: Task, run: int) -> dict[str, Any]:
         raise UsageError(
             f"run {run} has ended ({row['exit_reason']}); start another: backfill run {task.name}"
         )
-    return settings_of(task, row["options"])
+    return (served_settings if row["served"] else settings_of)(task, row["options"])
 
 
 def _start(session: Session, task: Task, options: RunOptions, settings: Mapping[str, Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -69,22 +68,19 @@ def _set(session: Any, task: str | None, hours: str, zone: str) -> None:
 
 
 def _show(rows: list[dict[str, Any]], task: str | None, as_json: bool) -> None:
+    shown = [{**row, **{end: f"{row[end]:%H:%M}" for end in ("opens", "closes")}} for row in rows]
     if as_json:
-        emit_json(rows)
+        emit_json(shown)
     elif not rows:
         whose = "every task" if task is None else task
         note(f"{whose} may run at any hour; hours are set with: backfill window TASK 22:00-06:00")
     else:
-        shown = [{**row, "hours": _hours(row), "now": _now(row)} for row in rows]
+        for row in shown:
+            row |= {
+                "hours": f"{row['opens']}-{row['closes']}",
+                "now": "open" if row["open"] else "closed",
+            }
         table(
             shown,
             ["task", "hours", Column("zone", "time zone"), "now", Column("changes_at", "until")],
         )
-
-
-def _hours(row: Mapping[str, Any]) -> str:
-    return f"{row['opens']:%H:%M}-{row['closes']:%H:%M}"
-
-
-def _now(row: Mapping[str, Any]) -> str:
-    return "open" if row["open"] else "closed"

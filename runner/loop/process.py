@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 
@@ -20,6 +19,7 @@ from runner.loop.finish import Finisher, OnBatch
 from runner.loop.flush import Flusher
 from runner.loop.follow import CLAIM_S, Follow
 from runner.loop.heartbeat import Heartbeat
+from runner.loop.join import RUN_HAS_ENDED, join
 from runner.loop.limits import Buckets
 from runner.loop.model import Job, Outcome
 from runner.loop.pace import Pace
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.5
 BUSY_POLL_S = 0.05
-RUN_HAS_ENDED = "BF004"
-"""SQLSTATE of backfill.join_run()."""
 CLOSE_S = 2.0
 """Shortest time that the last results have to get to the database."""
 
@@ -120,24 +118,7 @@ class Process:
         )
 
     def _join(self) -> int:
-        host, pid = socket.gethostname(), os.getpid()
-        direct = self._session.direct()
-        reconnects = self._session.reconnects
-        row = self._session.one(
-            "join_run",
-            run=self._run,
-            version=self._task.version,
-            host=host,
-            pid=pid,
-            direct=direct,
-        )
-        runner = int(row["runner"])
-        if self._session.reconnects != reconnects:
-            # the reply to an earlier try may have been lost after it was committed
-            for other in self._session.call("processes", task=self._task.name):
-                mine = (other["run"], other["host"], other["pid"]) == (self._run, host, pid)
-                if mine and other["runner"] != runner:
-                    self._session.call("leave", runner=other["runner"], reason="error")
+        runner = join(self._session, self._task, self._run)
         if self._limiter is not None:
             self._limiter.runner = runner
         return runner

@@ -16,11 +16,14 @@ TURN_S = 10.0
 """Seconds that a download waits for its turn at a host before its row is handed back."""
 
 _OPTIONS = (
-    Option("base_url", "what relative URLs are relative to: an http(s) URL or a folder"),
+    Option(
+        "base_url", "what relative URLs are relative to: an http(s) URL or a folder", place=True
+    ),
     Option(
         "allow",
         "addresses that rows may name although they are not public, such as "
         "10.0.0.0/8,minio.internal:9000; the base URL's own is allowed",
+        place=True,
     ),
     Option(
         "max_megapixels",

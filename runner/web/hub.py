@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 MOST = 1000
 """Streams of one server process."""
 
+MOST_EACH = 50
+"""Streams of one session, or of one token."""
+
 CHECK_S = 5.0
 """A stream ends so long after its token was revoked, or its session over."""
 
@@ -53,8 +56,8 @@ class Hub:
     async def watch(self, task: str | None, cursor: str | None, credential: Credential) -> Watcher:
         """Begin to watch a task, or with None all of them.
 
-        `cursor` is the last event id that was seen. Raises `Problem`: not_installed, unavailable
-        where the server stops or has too many streams. To be ended by `leave`.
+        `cursor` is the last event id that was seen. Raises `Problem`: not_installed, too_many, and
+        unavailable where the server stops or has as many as it takes. To be ended by `leave`.
         """
         self._loop = asyncio.get_running_loop()
         if self._draining.is_set():
@@ -63,6 +66,12 @@ class Hub:
             raise Problem(
                 "unavailable",
                 f"this server has {MOST} streams open, which is as many as it takes",
+                headers={"Retry-After": "30"},
+            )
+        if sum(one == credential for one in self._watchers.values()) >= MOST_EACH:
+            raise Problem(
+                "too_many",
+                f"{MOST_EACH} streams are open with this token or session; close some",
                 headers={"Retry-After": "30"},
             )
         if task not in self._channels:
@@ -86,8 +95,9 @@ class Hub:
     def drain(self) -> None:
         """End all streams; those who looked come back, to another process."""
         self._draining.set()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None or self._loop.is_closed():
+            self._executor.shutdown(wait=False)
+        else:
             self._loop.call_soon_threadsafe(self._finish_all)
 
     @property
@@ -102,6 +112,7 @@ class Hub:
             channel.stop()
         if self._checker is not None:
             self._checker.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _forgetter(self, task: str | None) -> Callable[[Channel], None]:
         def forget(channel: Channel) -> None:
@@ -119,8 +130,12 @@ class Hub:
                     self._executor, self._refused, held
                 )
             except Problem as problem:
-                # the poller tells them; nobody is let in meanwhile who was not before
                 log.debug("could not check who watches: %s", problem.detail)
+                # while the database is away there is nothing to see; else each has to show anew
+                # that he may look
+                if problem.kind != "unavailable":
+                    for watcher in self._watchers:
+                        watcher.finish()
                 continue
             for watcher, credential in self._watchers.items():
                 if credential.hashed in refused:

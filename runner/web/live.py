@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner.web.principal import Principal
 
 LINES = 40
-"""Lines of the log in one picture, unless more are asked for; of more, the newest."""
+"""Rows that have a line in one picture, and as many events, unless more are asked for."""
 
 SPARK_STEP_S = 60
 """Seconds of one number of a sparkline."""
@@ -72,7 +72,7 @@ def look(
     cursor: Cursor | None = None,
     lines: int = LINES,
 ) -> Look:
-    """A task now, with what happened since `cursor`, or lately, in so many lines at most.
+    """A task now, with what happened since `cursor`, or lately: so many rows at most, and events.
 
     Raises `Problem`: not_installed, unavailable.
     """
@@ -144,12 +144,13 @@ def _plain(value: Any) -> Any:
 def _picture(row: Row, cursor: Cursor | None, most: int) -> Look:
     known = cursor or Cursor()
     batch = _batch_of(row)
-    lines = [_row_line(one) for one in row["rows"]]
+    # what people did is told however many rows there are
+    lines = sorted((_row_line(one) for one in row["rows"]), key=_order)[-most:]
     lines += [_event_line(one) for one in row["events"]]
     if batch is not None and not batch.known_to(known):
         lines.append(batch)
     numbers = {int(runner): int(number) for runner, number in row["numbers"].items()}
-    shown = sorted(lines, key=_order)[-most:]
+    shown = sorted(lines, key=_order)
     reached = known.advanced(
         row["settled"],
         frozenset(row["fresh"]),

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -128,11 +129,16 @@ class AccessLog:
                 (scope.get("client") or ("-",))[0],
                 principal.name if principal is not None else "-",
                 scope["method"],
-                # as it was sent: percent-encoded, so that it stays one word
-                scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1"),
+                _path(scope),
                 status,
                 (time.monotonic() - began) * 1000,
             )
+
+
+def _path(scope: Scope) -> str:
+    """The path as it was sent: percent-encoded, so that it stays one word of a line."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return raw.partition(b"?")[0].decode("latin-1")
 
 
 class Mistakes:
@@ -157,7 +163,7 @@ class Mistakes:
         try:
             await self._app(scope, receive, noting)
         except Exception as error:
-            _tell(scope["method"], scope["path"], error)
+            _tell(scope["method"], _path(scope), error)
             if begun:
                 # an answer that breaks off must not look like a whole one
                 raise

@@ -21,7 +21,7 @@ from runner.web.principal import Principal
 from runner.web.problems import Problem
 
 MOST_PROCESSES = 64
-LONGEST_KEY = 255
+LONGEST_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,13 @@ def start(
         "source": source,
     }
     with database.transaction(principal) as calls:
-        _refuse_paused(calls, task.name)
         if key is None:
+            _refuse_paused(calls, task.name)
             return Started(int(calls.one("start", **parameters)["run"]), created=True)
         row = calls.one("web_start_once", key=_short(key), **parameters)
+        # a request that was answered before has its run, whatever became of the task since
+        if row["created"]:
+            _refuse_paused(calls, task.name)
         return Started(int(row["run"]), created=bool(row["created"]))
 
 
@@ -124,7 +127,9 @@ def schedule_options(database: Database, principal: Principal, request: StartReq
         "delay_ms": request.delay_ms,
         "processes": request.processes if request.processes > 1 else None,
     }
-    return Jsonb(done.settings | {name: value for name, value in common.items() if value is not None})
+    return Jsonb(
+        done.settings | {name: value for name, value in common.items() if value is not None}
+    )
 
 
 def _prepared(

@@ -109,13 +109,14 @@ def _api(hub: Hub) -> APIRouter:
         "/tasks/{task}/stream",
         operation_id="stream_task",
         response_class=EventStream,
+        status_code=200,
         summary="A task, live",
         responses={
             200: {
                 "description": "Events until the token is revoked or the server stops.",
                 "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
             },
-            **problems("not_installed"),
+            **problems("not_installed", "too_many"),
         },
     )
     async def stream(

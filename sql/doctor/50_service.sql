@@ -20,7 +20,7 @@ select 'warn', format('%s: %s', p.task, p.wait_reason), 'start one where it can 
   from backfill.progress p
  where p.wait_reason like 'waits for a worker%'
 union all
-select 'warn', format('webhook %s: %s', h.name, h.note), 'mend its receiver, then set it again: backfill hook add'
+select 'warn', format('webhook %s: %s', h.name, h.note), format('mend its receiver, then: backfill hook set %s --enable', h.name)
   from backfill.webhooks h
  where h.note is not null
 union all

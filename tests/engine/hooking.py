@@ -1,6 +1,59 @@
-"""Webhooks, deliveries and commands that cannot be."""
+"""Setting webhooks, taking what is due, and what cannot be."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from tests.plugins.engine import Connection, Engine, Row
+
+URL = "https://hooks.example/services/T0PSECRET?key=HUSH"
+ALL = ["before_run", "after_batch", "after_run"]
+
+
+def hook(engine: Engine, name: str = "team", **options: Any) -> str | None:
+    """Set a webhook; its secret, where it is new."""
+    options = {"url": URL, "moments": ALL, **options}
+    names = ", ".join(f"p_{key} => %s" for key in options)
+    secret: str | None = engine.value(
+        f"select backfill.set_webhook(%s, {names})", name, *options.values()
+    )
+    return secret
+
+
+def begin(engine: Engine, *, on: Connection | None = None) -> int:
+    """Start a run as a command does, which may stand beside others; its number."""
+    return int(engine.value("select backfill.start('sample', p_source => 'cli')", on=on))
+
+
+def deliveries(engine: Engine, **where: Any) -> list[Row]:
+    """Deliveries, the oldest first."""
+    rows = engine.rows("select * from backfill.deliveries order by created_at, moment")
+    return [row for row in rows if all(row[key] == value for key, value in where.items())]
+
+
+def take(engine: Engine, most: int = 10, **options: Any) -> list[Row]:
+    """Take what is due."""
+    return engine.rows(
+        "select * from backfill.take_deliveries(%s, make_interval(secs => %s))",
+        most,
+        float(options.get("seconds", 60)),
+    )
+
+
+def note(engine: Engine, taken: Row, status: int | None, error: str | None, **more: Any) -> str:
+    """Take down what came of it; the delivery's state."""
+    state: str = engine.value(
+        "select backfill.note_delivery(%s, %s, %s, %s, 7, %s)",
+        taken["id"], taken["attempt"], status, error, more.get("after"),
+    )  # fmt: skip
+    return state
+
+
+def beat(engine: Engine, runner: int) -> None:
+    """A heartbeat; another second has gone by since batches were told of."""
+    engine.rows("update backfill.run_batch set told_at = told_at - interval '1 second'")
+    assert engine.value("select backfill.heartbeat(%s)", runner) == "live"
+
 
 _WEBHOOK = (
     "insert into backfill.webhook (name, url, moments, secret{0})"

@@ -83,6 +83,22 @@ def test_guesses_from_everywhere_are_limited_too(engine: Engine, server: Connect
     assert log_in(engine, secret, "again", source="192.0.2.1", on=server)["reason"] is None
 
 
+def test_one_address_locks_nobody_else_out(engine: Engine, server: Connection) -> None:
+    """However often it tries: what is refused for its own count adds nothing to that of all. Nor
+    does a try that is refused for the count of all add to an address's own.
+    """
+    secret = create_token(engine, "ci")
+    assert guess(engine, server, 300, "192.0.2.1") == {"unknown": 10, "too many": 290}
+    assert log_in(engine, secret, "new", source="192.0.2.9", on=server)["reason"] is None
+    engine.rows(
+        "update backfill.login_failure set level = 100, at = clock_timestamp() where source = ''"
+    )
+    assert guess(engine, server, 30, "192.0.2.7") == {"too many": 30}
+    elapse(engine, 60)
+    assert log_in(engine, secret, "later", source="192.0.2.7", on=server)["reason"] is None
+    assert engine.column("select source from backfill.login_failure") == ["", "192.0.2.1"]
+
+
 @pytest.mark.parametrize(
     "one, other, same",
     [

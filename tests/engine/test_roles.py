@@ -329,9 +329,8 @@ def test_a_whole_run_as_a_plain_member_of_runner(
 
     def run_with(where: str | None, limit: int | None) -> tuple[int, str]:
         with Session(conninfo, name="starter") as starter:
-            run = int(starter.execute(
-                "select backfill.start('sample', '{}', %s, %s, p_source => 'cli') as run", [where, limit]
-            )[0]["run"])  # fmt: skip
+            query = "select backfill.start('sample', '{}', %s, %s, p_source => 'cli') as run"
+            run = int(starter.execute(query, [where, limit])[0]["run"])
         with sample.task.open({"folder": str(tmp_path)}) as compute:
             process = Process(
                 conninfo, sample.task, run, compute, Limits(threads=2), threading.Event()

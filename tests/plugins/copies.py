@@ -6,12 +6,13 @@ its rows put back; where more than rows was changed it is dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 Connection = psycopg.Connection[Any]
 
@@ -65,9 +66,12 @@ select format('select setval(%L, %s, %L)', oid::regclass::text,
   from pg_class c join pg_sequence s on s.seqrelid = c.oid
 """
 
-OTHERS = """
-select count(pg_terminate_backend(pid)) from pg_stat_activity
- where datname = current_database() and pid <> pg_backend_pid() and backend_type <> 'autovacuum worker'
+SIZE = "select sum(pg_relation_size(oid)) from pg_class where relkind in ('r', 'i', 't')"
+
+END_OTHERS = """
+select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid()
+   and backend_type = 'client backend'
 """
 
 
@@ -78,22 +82,107 @@ class _State:
     catalogue: str
     size: int
     empty: bytes
+    """Statements that delete every row and set every sequence."""
+
     rows: dict[str, bytes]
-    """Rows by the name of the table with its columns, as COPY has them."""
-
-    @property
-    def light(self) -> bool:
-        """Whether the rows are few enough to be put back."""
-        return sum(map(len, self.rows.values())) < MOST_ROWS
+    """What COPY says of each table that has rows, by its name with its columns."""
 
 
-@dataclass
 class Copies:
-    """Hands out copies of one template, by name."""
+    """Copies of one template, on the server of this URL."""
 
-    server_url: str
-    template: str
-    url_of: Any
-    _idle: list[str] = field(default_factory=list)
-    _numbers: count[int] = field(default_factory=lambda: count(1))
-    _state: _State | None = None
+    def __init__(self, server_url: str, template: str) -> None:
+        self._server_url = server_url
+        self._template = template
+        self._numbers = count(1)
+        self._idle: list[str] = []
+        self._state: _State | None = None
+
+    def take(self) -> str:
+        """The name of a database that is as the template."""
+        while self._idle:
+            name = self._idle.pop()
+            if self._put_back(name):
+                return name
+            self._drop(name)
+        name = f"{self._template}_{next(self._numbers)}"
+        self._on_server("create database {} template {}", name, self._template)
+        if self._state is None:
+            with self._connected(name) as connection:
+                self._state = _look(connection)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Somebody is done with it.
+
+        Its rows are put back only when it is taken again: processes of the test may still be at it.
+        """
+        self._idle.append(name)
+
+    def close(self) -> None:
+        """Drop what was given back."""
+        for name in self._idle:
+            self._drop(name)
+
+    def _put_back(self, name: str) -> bool:
+        """Let it be as the template; whether that could be done."""
+        assert self._state is not None
+        if sum(map(len, self._state.rows.values())) > MOST_ROWS:
+            return False
+        try:
+            with self._connected(name) as connection:
+                connection.execute(END_OTHERS)
+                if (
+                    _catalogue(connection) != self._state.catalogue
+                    or _size(connection) > self._state.size + MOST_GROWTH
+                ):
+                    return False
+                connection.execute(self._state.empty)
+                for table, rows in self._state.rows.items():
+                    with connection.cursor().copy(f"copy {table} from stdin".encode()) as copy:
+                        copy.write(rows)
+        except psycopg.OperationalError:
+            # renamed, dropped, or closed to connections
+            return False
+        return True
+
+    def _connected(self, name: str) -> Connection:
+        url = make_conninfo(self._server_url, dbname=name)
+        return psycopg.connect(url, autocommit=True)
+
+    def _drop(self, name: str) -> None:
+        self._on_server("drop database if exists {} with (force)", name)
+
+    def _on_server(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _look(connection: Connection) -> _State:
+    tables: dict[str, str] = dict(connection.execute(TABLES).fetchall())
+    rows = {}
+    for table, columns in tables.items():
+        name = f"{table} ({columns})"
+        with connection.cursor().copy(f"copy {name} to stdout".encode()) as copy:
+            found = b"".join(map(bytes, copy))
+        if found:
+            rows[name] = found
+    sequences = [statement for (statement,) in connection.execute(SEQUENCES)]
+    empty = [
+        # triggers and foreign keys are off, so the order doesn't matter
+        "set session_replication_role = replica",
+        *(f"delete from {table}" for table in tables),
+        *sequences,
+        "select pg_stat_reset()",
+    ]
+    return _State(_catalogue(connection), _size(connection), ";".join(empty).encode(), rows)
+
+
+def _catalogue(connection: Connection) -> str:
+    (found,) = connection.execute(CATALOGUE).fetchone() or ("",)
+    return str(found)
+
+
+def _size(connection: Connection) -> int:
+    (found,) = connection.execute(SIZE).fetchone() or (0,)
+    return int(found)

@@ -60,6 +60,8 @@ select count(*) from pg_stat_activity
    and state = 'idle'
 """
 _LEFT = """
+select format('role = %s', current_user) where current_user <> session_user
+union all
 select format('%s = %s', name, setting) from pg_settings
  where source = 'session' and (name, setting) <> ('statement_timeout', '30000')
    and name not in ('application_name', 'client_encoding', 'DateStyle', 'TimeZone',

@@ -53,8 +53,13 @@ def test_the_same_request_with_the_same_key_is_one_run(web: Web) -> None:
     again = web.ask("POST", RUNS, VEHICLES, headers=key)
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.headers["location"] == again.headers["location"]
+    web.ask("POST", "/api/v1/tasks/vehicle_images/pause")
+    late = web.ask("POST", RUNS, VEHICLES, headers=key)
+    assert (late.status_code, late.headers["location"]) == (202, first.headers["location"])
     other = web.ask("POST", RUNS, {**VEHICLES, "limit": 1}, headers=key)
     assert (other.status_code, other.json()["type"]) == (409, "/problems/key_reused")
+    fresh = {"Idempotency-Key": "k" * 255}
+    assert web.ask("POST", RUNS, VEHICLES, headers=fresh).status_code == 409
     assert web.value("select count(*) from backfill.run") == 1
 
 
@@ -88,13 +93,16 @@ def test_options_are_checked_as_on_the_command_line(web: Web) -> None:
         "organization_id": "no' or true --",
         "max_bytes": "many",
         "max_imagse": 3,
-        "storage": "a\u0000b",
+        "storage": "/etc",
+        "allow": "169.254.169.254",
+        "endpoint_url": "https://elsewhere.test",
     }
     answer = web.ask("POST", RUNS, {**VEHICLES, "options": options, "batch_size": 9999})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid")
     told = {one["place"]: one["message"] for one in answer.json()["errors"]}
     assert set(told) == {*(f"options.{name}" for name in options), "batch_size"}
     assert told["options.max_imagse"].endswith("did you mean max_images?")
+    assert told["options.storage"].endswith("by BACKFILL_VEHICLE_IMAGES_STORAGE")
     assert told["batch_size"] == "should be between 1 and 1000"
     assert web.value("select count(*) from backfill.run") == 0
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from runner.web import hub
 from runner.web.principal import Principal
 from tests.plugins import engine as engine_plugin
 from tests.plugins.engine import Engine
@@ -80,6 +81,25 @@ def test_many_rows_at_once_are_counted(engine: Engine, server: Served) -> None:
         assert client.more == 80
 
 
+def test_what_people_do_is_not_lost_among_rows(engine: Engine, server: Served) -> None:
+    """A word of an operator has its line however many rows are done in the same second."""
+    run = engine.start()
+    engine.add(1, 100)
+    runners = [engine.join(run) for _ in range(4)]
+    engine.sweep(run)
+    jobs = [engine.claim(runner, 25)["jobs"] for runner in runners]
+    with watching(server, viewer(engine)) as client:
+        client.next("log")
+        with engine.connect(autocommit=False) as at_once:
+            engine.rows("select backfill.pause('sample', 'stop')", on=at_once)
+            for runner, claimed in zip(runners, jobs, strict=True):
+                results = [engine_plugin.outcome(job) for job in claimed]
+                engine.finish(runner, results, on=at_once)
+        client.until(lambda: bool(client.rows()))
+        assert "Paused by postgres: stop" in client.texts()
+        assert len(client.rows()) + client.more == 100
+
+
 def test_who_comes_back_misses_nothing_and_hears_nothing_twice(
     engine: Engine, server: Served
 ) -> None:
@@ -129,16 +149,15 @@ def test_an_event_that_is_committed_late_is_told_once(engine: Engine, server: Se
         assert client.texts().count("Paused by postgres") == 1
 
 
-@pytest.mark.parametrize(
-    "last", ["", "e0", "nonsense", "e1_r1.x", "e9" * 6000, "e99999999999999999999"]
-)
-def test_any_last_event_id_will_do(engine: Engine, server: Served, last: str) -> None:
+def test_any_last_event_id_will_do(engine: Engine, server: Served) -> None:
     """What no server has sent is as if nothing were known; it breaks nothing."""
     _, runner = engine.at_work(1)
     work(engine, runner, 1)
-    with watching(server, viewer(engine), after=last) as client:
-        client.next("log")
-        assert client.rows() == ["1"]
+    token = viewer(engine)
+    for last in ("", "e0", "nonsense", "e1_r1.x", "e9" * 6000, "e99999999999999999999"):
+        with watching(server, token, after=last) as client:
+            client.next("log")
+            assert client.rows() == ["1"]
 
 
 def test_one_poller_a_task_however_many_look(engine: Engine) -> None:
@@ -174,6 +193,24 @@ def test_one_poller_a_task_however_many_look(engine: Engine) -> None:
         wait_until(lambda: server.watchers() == 0)
 
 
+def test_nobody_takes_all_the_streams(
+    engine: Engine, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One token may have so many; another gets its own, until the server takes no more."""
+    monkeypatch.setattr(hub, "MOST_EACH", 2)
+    monkeypatch.setattr(hub, "MOST", 3)
+    token, other = viewer(engine), viewer(engine, "other")
+    with watching(server, token) as one, watching(server, token) as two:
+        one.next("log")
+        two.next("log")
+        with pytest.raises(httpx.HTTPStatusError, match="429"), watching(server, token):
+            pass
+        with watching(server, other) as three:
+            three.next("log")
+            with pytest.raises(httpx.HTTPStatusError, match="503"), watching(server, other):
+                pass
+
+
 def test_a_revoked_token_ends_the_stream(engine: Engine, server: Served) -> None:
     """It is told why, and the others go on."""
     token, other = viewer(engine), viewer(engine, "other")
@@ -203,6 +240,14 @@ def test_logging_out_ends_the_page_s_stream(engine: Engine, server: Served) -> N
         assert any('"task":"sample"' in line for line in lines if line.startswith("data:"))
         engine.rows("update backfill.login_session set ended_at = clock_timestamp()")
         assert 'data: {"reason":"logged out"}' in list(lines)
+
+
+def test_the_document_has_the_stream(server: Served) -> None:
+    """Programs find it in the API's own description, with what it answers."""
+    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    answers = paths["/api/v1/tasks/{task}/stream"]["get"]["responses"]
+    assert list(answers["200"]["content"]) == ["text/event-stream"]
+    assert {"401", "404", "429", "503"} <= set(answers)
 
 
 def test_a_task_that_is_not_installed_has_no_stream(engine: Engine, server: Served) -> None:

@@ -164,6 +164,27 @@ def test_forms_of_others_are_refused(pages: Web) -> None:
     assert [event["token"] for event in pages.events("pause")] == ["operator"]
 
 
+@pytest.mark.parametrize(
+    "kind, body, status",
+    [
+        ("application/json", b"{}", 415),
+        ("multipart/form-data; boundary=x", b"--x--", 415),
+        ("application/x-www-form-urlencoded", b"token=%00", 400),
+        ("application/x-www-form-urlencoded", b"token=\xff", 400),
+        ("application/x-www-form-urlencoded", b"a=1&" * 300, 400),
+        ("application/x-www-form-urlencoded", b"token=" + b"a" * 70_000, 413),
+        ("application/x-www-form-urlencoded", b"token=" + b"a" * 5_000, 401),
+        ("application/x-www-form-urlencoded", b"", 401),
+    ],
+)
+def test_what_is_no_form_is_refused(pages: Web, kind: str, body: bytes, status: int) -> None:
+    """Whatever anybody sends to the log-in is told what is wrong with it, and is no mistake."""
+    headers = HERE | {"Content-Type": kind}
+    answer = pages.client.request("POST", "/login", headers=headers, content=body)
+    assert answer.status_code == status
+    assert "set-cookie" not in answer.headers
+
+
 CHANGES: tuple[tuple[str, dict[str, str]], ...] = (
     ("/tasks/quality_score/start", {}),
     ("/tasks/quality_score/pause", {}),

@@ -17,7 +17,7 @@ OPTIONS = (
         default="none",
         choices=("none", "http", "rekognition"),
     ),
-    Option("detector_url", "the vision service's address, for --detector http"),
+    Option("detector_url", "the vision service's address, for --detector http", place=True),
     Option("label", "the label of a subject, as the detector names it", default="Bird"),
     Option(
         "min_confidence",

@@ -19,14 +19,18 @@ OPTIONS = (
         "where pictures are put: a folder, file:///srv/pictures or s3://bucket/prefix",
         default="vehicle-images",
         stored_as=where,
+        place=True,
     ),
     Option(
-        "endpoint_url", "address of an S3-compatible service other than Amazon's (else from AWS_*)"
+        "endpoint_url",
+        "address of an S3-compatible service other than Amazon's (else from AWS_*)",
+        place=True,
     ),
     Option(
         "public_url",
         "what image_url begins with, before the path in the storage; without it, the path alone",
         stored_as=public_base,
+        place=True,
     ),
     Option(
         "max_images",

@@ -91,7 +91,10 @@ class TaskDetail(Task):
         bool,
         Field(description="Whether the server has the task's code; without it starts no runs."),
     ]
-    options: Annotated[list[TaskOption], Field(description="Its own options.")]
+    options: Annotated[
+        list[TaskOption],
+        Field(description="Its own options, but for those that are set where workers run."),
+    ]
     batch_size: Annotated[int, Field(description="Rows that a process claims at once.")]
     delay_ms: Annotated[int, Field(description="Milliseconds between two claims of a process.")]
     limit: Annotated[
@@ -243,7 +246,7 @@ def _detail(row: Row) -> TaskDetail:
     return TaskDetail(
         **row,
         code=True,
-        options=[_option(option) for option in code.options],
+        options=[_option(option) for option in code.options if not option.place],
         limit=code.pacing.limit,
         limit_by=code.pacing.limit_by,
         paid=_may_be_paid(code),

@@ -26,7 +26,7 @@ def groups(
     if task is None:
         return []
     every = list(_common(task, installed, values))
-    own = [_own(one, values) for one in task.options]
+    own = [_own(one, values) for one in _asked(task)]
     for field in (*every, *own):
         field["error"] = errors.get(field["name"])
     found = [{"name": "Of this run", "fields": every}, {"name": f"Of {task.name}", "fields": own}]
@@ -50,7 +50,7 @@ def request(task: str, known: Task | None, form: Form) -> StartRequest:
         task,
         options={
             option.name: from_text(option, form.get(OWN + option.name))
-            for option in (known.options if known is not None else ())
+            for option in (_asked(known) if known is not None else ())
         },
         limit=whole("limit"),
         retry_failed=form.get("retry_failed") == "true",
@@ -77,6 +77,11 @@ def like(options: Mapping[str, Any]) -> dict[str, Any]:
 def sent(form: Form) -> dict[str, str]:
     """A form's values as it was sent."""
     return {name: form.get(name) for name in form.values if name not in ("csrf", "yes")}
+
+
+def _asked(task: Task) -> list[Option]:
+    """Options that a form asks for; those that name places are set where the workers run."""
+    return [option for option in task.options if not getattr(option, "place", False)]
 
 
 def _common(task: Task, installed: Mapping[str, Any], values: Values) -> Iterator[dict[str, Any]]:

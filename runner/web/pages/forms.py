@@ -40,7 +40,7 @@ async def unchecked(request: Request) -> Form:
     _check_origin(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise Problem("media_type", "a form is sent as application/x-www-form-urlencoded")
+        raise Problem("invalid", "a form is sent as application/x-www-form-urlencoded", status=415)
     body = b""
     async for part in request.stream():
         body += part

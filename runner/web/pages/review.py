@@ -10,19 +10,22 @@ MOST = 1_000
 
 
 def waiting(calls: Calls) -> list[dict[str, Any]]:
-    """What there is of each installed task: `task`, the page's address `href`, and `text`."""
+    """What there is of each installed task: `task`, the page's address `href`, `text`, and the
+    `number` that waits.
+    """
     counts = calls.one("review_counts")
     pairs, faces = counts["duplicates"], counts["faces"]
     found = []
     if pairs is not None:
         words = f"{_count(pairs, 'pair')} of payments that nobody has judged"
-        found.append(
-            {"task": "image_signals", "href": "/tasks/image_signals/duplicates", "text": words}
-        )
+        found.append(_link("image_signals", "duplicates", words, pairs))
     if faces is not None:
-        words = f"{_count(faces, 'face')} to name"
-        found.append({"task": "face_index", "href": "/tasks/face_index/faces", "text": words})
+        found.append(_link("face_index", "faces", f"{_count(faces, 'face')} to name", faces))
     return found
+
+
+def _link(task: str, page: str, text: str, number: int) -> dict[str, Any]:
+    return {"task": task, "href": f"/tasks/{task}/{page}", "text": text, "number": number}
 
 
 def _count(number: int, noun: str) -> str:

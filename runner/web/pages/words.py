@@ -156,6 +156,8 @@ def _plain(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping) and set(value) == {"from", "to"}:
+        return f"from {_plain(value['from'])} to {_plain(value['to'])}"
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

@@ -233,6 +233,13 @@ end $$;
 comment on function backfill.count_login(text, integer, interval) is
     'Counts a log-in as failed until it is known not to be, and returns 0; or the seconds to wait where so many have failed already. One is forgotten each p_every.';
 
+create function backfill.uncount_login(p_source text)
+returns void language sql set search_path = pg_catalog, pg_temp as $$
+    delete from backfill.login_failure f where f.source = p_source and f.level <= 1;
+    update backfill.login_failure f set level = f.level - 1 where f.source = p_source
+$$;
+comment on function backfill.uncount_login(text) is 'Takes back what count_login() counted: nothing failed.';
+
 create function backfill.prune_logins()
 returns void language sql set search_path = pg_catalog, pg_temp as $$
     delete from backfill.login_failure f
@@ -254,12 +261,13 @@ begin
     perform backfill.demand_server();
     -- guesses from everywhere must not lock those out who have been here before
     v_known := exists (select from backfill.login_session s where s.source = v_source and s.created_at > clock_timestamp() - interval '31 days');
-    wait_seconds := 0;
-    if not v_known then
+    -- the address's own first: one that is refused already adds nothing to the count of all
+    wait_seconds := backfill.count_login(v_source, 10, '30 seconds');
+    if wait_seconds = 0 and not v_known then
         wait_seconds := backfill.count_login('', 100, '1 second');
-    end if;
-    if wait_seconds = 0 then
-        wait_seconds := backfill.count_login(v_source, 10, '30 seconds');
+        if wait_seconds > 0 then
+            perform backfill.uncount_login(v_source);
+        end if;
     end if;
     if wait_seconds > 0 then
         reason := 'too many';
@@ -270,8 +278,10 @@ begin
     if not found then
         reason := 'unknown';
     elsif reason is null then
-        update backfill.login_failure f set level = greatest(f.level - 1, 0)
-         where f.source = v_source or (f.source = '' and not v_known);
+        perform backfill.uncount_login(v_source);
+        if not v_known then
+            perform backfill.uncount_login('');
+        end if;
         insert into backfill.login_session (hash, token, source, expires_at) values (p_session_hash, token, v_source, clock_timestamp() + p_lasts);
         insert into backfill.event (action, token, detail) values ('log_in', name, jsonb_build_object('from', v_source));
     end if;

@@ -56,7 +56,7 @@ returns table (function regprocedure, name text) language sql stable set search_
                              'wake', 'declare_inputs', 'drop_watch', 'create_arrive', 'watch_table', 'input_is_deleted',
                              'tell_webhooks', 'tell_batches', 'run_was_started', 'run_has_ended', 'webhook_was_set',
                              'new_webhook_secret', 'known_webhook', 'webhook_signature',
-                             'tell_failed', 'secret_tables', 'table_rights', 'set_up_members', 'demand_server', 'pg_role', 'note_use', 'login_source', 'count_login', 'prune_logins',
+                             'tell_failed', 'secret_tables', 'table_rights', 'set_up_members', 'demand_server', 'pg_role', 'note_use', 'login_source', 'count_login', 'uncount_login', 'prune_logins',
                              'note_recent'))
 $$;
 comment on function backfill.guarded_functions() is 'The engine''s own functions, which nobody calls without a grant; those of the tasks are left alone.';

@@ -10,7 +10,7 @@ drop function backfill.review_counts(), backfill.recent_rows(text, jsonb), backf
     backfill.row_words(text, text, text, text, text, text), backfill.note_recent(bigint, text, bigint, jsonb);
 drop table backfill.runner_recent;
 
--- 50_hooks.sql
+-- 50_hooks.sql to 53_commands.sql
 drop view backfill.webhooks, backfill.deliveries;
 drop trigger run_is_started on backfill.run;
 drop trigger run_ends on backfill.run;
@@ -29,7 +29,7 @@ drop function backfill.webhook_was_set();
 select backfill.take_down_roles(array['backfill_admin', 'backfill_server']);
 drop function backfill.take_down_roles(text[]), backfill.set_up_roles(), backfill.set_up_members(), backfill.secret_tables();
 drop function backfill.end_session(bytea), backfill.session_of(bytea, boolean), backfill.log_in(bytea, bytea, text, interval), backfill.prune_logins(),
-    backfill.count_login(text, integer, interval), backfill.login_source(text), backfill.authenticate(bytea), backfill.note_use(bigint),
+    backfill.uncount_login(text), backfill.count_login(text, integer, interval), backfill.login_source(text), backfill.authenticate(bytea), backfill.note_use(bigint),
     backfill.revoke_token(text), backfill.create_token(text, text, interval), backfill.pg_role(text);
 drop view backfill.tokens;
 drop function backfill.session_refusal(backfill.login_session), backfill.token_refusal(backfill.token);
