@@ -73,7 +73,7 @@ class Seat:
         try:
             supervisor.wait()
         except BackfillError as error:
-            return Ending(over=True, after=RETRY_S, error=str(error))
+            return Ending(over=False, after=RETRY_S, error=str(error))
         return ending(supervisor.exit_codes, asked=self.stop.is_set())
 
 
@@ -82,7 +82,7 @@ def ending(codes: Sequence[int], *, asked: bool) -> Ending:
     code = codes[-1] if codes else ExitCode.INTERRUPTED
     if code in (ExitCode.ERROR, ExitCode.USAGE):
         return Ending(
-            over=True, after=RETRY_S, error="a process could not work; see the worker's log"
+            over=False, after=RETRY_S, error="a process could not work; see the worker's log"
         )
     if asked or code < 0:
         return Ending(over=False)

@@ -67,6 +67,7 @@ class Worker:
         self._stop = stop
         self._slots = Slots(options.slots)
         self._seats = Seats()
+        self._asking = self._session("backfill worker")
         self._steward: Steward | None = None
         self._clock: Clock | None = None
 
@@ -92,6 +93,7 @@ class Worker:
             )
             self._steward = steward
             stack.callback(steward.close)
+            stack.callback(self._asking.close)
             clock = Clock(
                 stack.enter_context(self._session("backfill worker schedules")),
                 self._tasks,
@@ -154,8 +156,7 @@ class Worker:
             watching.cancel()
 
     def _all_entrypoints(self) -> list[str]:
-        with self._session("backfill worker") as session:
-            login = str(session.one("worker_login")["login"])
+        login = str(self._asking.one("worker_login")["login"])
         return [
             name
             for task in self._tasks
@@ -180,15 +181,14 @@ class Worker:
         steward, clock = self._steward, self._clock
         if steward is None or clock is None or not steward.passes or not clock.looks:
             return False
-        with self._session("backfill worker") as session:
-            row = session.one("queue_left", serves=sorted(self._slots.serves))
+        row = self._asking.one("queue_left", serves=sorted(self._slots.serves))
         return not row["jobs"] and not self._seats.all()
 
     async def _dispatched(self, queue: SeatQueue, job: Job) -> None:
-        said = json.loads(job.payload or b"{}")
-        standing = job.entrypoint.startswith("new:")
-        seat = Seat(int(said["run"]), int(said["seat"]), str(said["task"]), standing)
         try:
+            said = json.loads(job.payload or b"{}")
+            standing = job.entrypoint.startswith("new:")
+            seat = Seat(int(said["run"]), int(said["seat"]), str(said["task"]), standing)
             await asyncio.to_thread(self._fill, seat)
         finally:
             queue.slots.taken.discard(job.id)
@@ -216,7 +216,11 @@ class Worker:
             finally:
                 self._seats.remove(seat)
             if ended.error is not None:
-                session.call("fail_run", run=seat.run, why=ended.error)
+                if self._fits(session, seat.task):
+                    session.call("fail_run", run=seat.run, worker=worker, why=ended.error)
+                else:
+                    # the task was migrated meanwhile: its run is for workers of the new version
+                    ended = Ending(over=False)
             session.call(
                 "give_seat_back",
                 worker=worker,
@@ -225,3 +229,8 @@ class Worker:
                 over=ended.over,
                 after=ended.after,
             )
+
+    def _fits(self, session: Session, task: str) -> bool:
+        """Whether the task is at the version of this worker's code."""
+        installed = {row["name"]: row["version"] for row in session.call("worker_tasks")}
+        return installed.get(task) == self._tasks[task].version

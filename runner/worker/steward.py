@@ -160,7 +160,7 @@ class Steward:
         if task.name not in self._told:
             self._told.add(task.name)
             log.warning(
-                "%s is at version %d in the database and at %d here: this worker leaves it to others",
+                "%s is at version %d in the database and at %d here; it is left to other workers",
                 task.name,
                 installed,
                 task.version,

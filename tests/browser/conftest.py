@@ -75,7 +75,10 @@ class Console:
 
     def work(self) -> Command:
         """Start a worker."""
-        return self.command(self.url, "worker", "--processes", "1", "--grace", "2s")
+        return self.command(
+            self.url, "worker", "--processes", "1", "--grace", "2s",
+            BACKFILL_QUALITY_SCORE_BASE_URL=str(self.folder),
+        )  # fmt: skip
 
     def images(self, good: int, broken: int = 0) -> None:
         """Images whose files are there, and some whose files are none."""

@@ -32,7 +32,7 @@ def test_a_run_from_its_start_to_the_retry_of_what_failed(
     expect(log).to_contain_text("batch_size is now 5")
 
     page.get_by_text("Options of the next run").click()
-    page.get_by_label("Base URL").fill(str(console.folder))
+    page.get_by_label("Label").fill("Finch")
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("status").first).to_have_text("Run 1 was started.")
     expect(log).to_contain_text(f"Found {GOOD + BROKEN} images to process")
@@ -63,7 +63,7 @@ def test_a_run_from_its_start_to_the_retry_of_what_failed(
     expect(page.get_by_role("status").first).to_contain_text(f"{BROKEN} failed rows are ready")
     page.get_by_text("Options of the next run").click()
     page.get_by_role("link", name="Fill in as in run 1").click()
-    expect(page.get_by_label("Base URL")).to_have_value(str(console.folder))
+    expect(page.get_by_label("Label")).to_have_value("Finch")
     page.get_by_role("button", name="Start").click()
     expect(counter["ok"]).to_have_text(str(GOOD + BROKEN))
     expect(counter["failed"]).to_have_text("0")

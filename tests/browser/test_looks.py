@@ -27,10 +27,12 @@ PATHS = {
     "tokens": "/tokens",
     "missing": "/tasks/nope",
 }
+IN_THE_DARK = ("task", "run", "faces", "tokens")
+"""Pages with every colour that there is."""
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "is_mobile": True, "has_touch": True, "device_scale_factor": 2},
+    "phone": {"viewport": PHONE, "is_mobile": True, "has_touch": True},
 }
 LONG = "a" * 60
 
@@ -74,6 +76,8 @@ def test_every_page_can_be_read(filled: Console, pages: Pages, log_in: LogIn) ->
         _check(page, f"login-{look}")
         log_in(page, secret)
         for name, path in PATHS.items():
+            if look == "dark" and name not in IN_THE_DARK:
+                continue
             page.goto(f"{filled.base}{path}")
             if name == "task":
                 page.get_by_text("Options of the next run").click()
@@ -87,34 +91,3 @@ def _check(page: Page, name: str) -> None:
     screenshot(page, name)
     assert page.evaluate(WRONG) == [], name
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-
-
-def test_a_page_can_be_used_with_the_keyboard_alone(
-    filled: Console, pages: Pages, log_in: LogIn
-) -> None:
-    """The first Tab offers to skip to the content; a question has the focus, and Escape is a no."""
-    page = pages()
-    log_in(page, filled.secret("ann", "operator"))
-    filled.do("select backfill.start('quality_score')")
-    page.goto(f"{filled.base}/tasks/quality_score")
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    cancel = page.get_by_role("button", name="Cancel run")
-    for _ in range(10):
-        page.keyboard.press("Tab")
-        if cancel.evaluate("(one) => one === document.activeElement"):
-            break
-    expect(cancel).to_be_focused()
-    page.keyboard.press("Enter")
-    question = page.get_by_role("dialog")
-    expect(question).to_contain_text("what is done stays done")
-    screenshot(page, "question-light")
-    page.keyboard.press("Escape")
-    expect(question).to_have_count(0)
-    status = "select status from backfill.run order by id desc limit 1"
-    assert filled.do(status)[0]["status"] == "running"
-    cancel.press("Enter")
-    question.get_by_role("button", name="Cancel run").press("Enter")
-    expect(page.get_by_role("status").first).to_contain_text("is being cancelled")
-    assert pages.complaints == []

@@ -1,4 +1,4 @@
-"""What a page does while the server is away, and where a browser runs no scripts."""
+"""What a page does while the server is away."""
 
 from __future__ import annotations
 
@@ -39,23 +39,3 @@ def test_a_page_goes_on_by_itself_after_the_server_was_away(
     console.do("select backfill.revoke_token('ann')")
     expect(live).to_contain_text("You are logged out")
     assert all("ERR_" in one or "Failed to load" in one for one in pages.complaints)
-
-
-def test_everything_works_without_scripts(console: Console, pages: Pages, log_in: LogIn) -> None:
-    """Log in, start, pause, resume, cancel and log out, with a browser that runs no script."""
-    console.images(1)
-    page = pages(java_script_enabled=False)
-    log_in(page, console.secret("ann", "operator"))
-    page.get_by_role("link", name="quality_score").click()
-    page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("status").first).to_have_text("Run 1 was started.")
-    page.get_by_role("button", name="Pause").click()
-    expect(page.locator('[data-live="badge"]')).to_have_text("paused")
-    page.get_by_role("button", name="Resume").click()
-    page.get_by_role("button", name="Cancel run 1").click()
-    expect(page.get_by_role("status").first).to_contain_text("Run 1 is being cancelled")
-    expect(page.get_by_role("region", name="Last runs")).to_contain_text("cancelled")
-    page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_role("status")).to_have_text("You are logged out.")
-    page.goto(f"{console.base}/tasks/quality_score")
-    expect(page.get_by_role("heading", name="Log in")).to_be_visible()

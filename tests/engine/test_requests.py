@@ -300,7 +300,7 @@ def test_serving_is_one_s_at_a_time(engine: Engine, fleet: Fleet) -> None:
 # --- how such a run ends --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", ["interrupted", "yielded", "paused", "max_duration"])
+@pytest.mark.parametrize("reason", ["interrupted", "yielded", "paused", "max_duration", "error"])
 def test_a_process_that_is_stopped_does_not_end_the_run(engine: Engine, reason: str) -> None:
     """A served run outlives the processes that work for it."""
     run = start(engine)
@@ -308,7 +308,7 @@ def test_a_process_that_is_stopped_does_not_end_the_run(engine: Engine, reason: 
     assert engine.value("select status from backfill.run where id = %s", run) == "running"
 
 
-@pytest.mark.parametrize("reason", ["done", "limit", "error"])
+@pytest.mark.parametrize("reason", ["done", "limit"])
 def test_a_run_ends_with_its_last_process(engine: Engine, fleet: Fleet, reason: str) -> None:
     """What ends a run of the command line ends a served one, with its seats and their jobs."""
     run = start(engine, processes=2)
@@ -333,16 +333,52 @@ def test_a_served_run_is_not_lost_with_its_processes(engine: Engine) -> None:
     assert engine.value("select exit_reason from backfill.run where id = %s", run) == "cancelled"
 
 
-def test_a_run_that_nobody_can_work_for_ends(engine: Engine) -> None:
-    """A worker says why; where another process works for it, it goes on."""
+def test_a_run_that_nobody_can_work_for_ends(engine: Engine, fleet: Fleet) -> None:
+    """Once each worker has failed at it, and no process works for it; the audit says why."""
     run = start(engine)
+    one, two = fleet.join(), fleet.join()
+    status = "select status from backfill.run where id = %s"
+    failed = "select backfill.fail_run(%s, %s, 'no key')"
+    engine.rows(failed, run, one)
+    assert engine.value(status, run) == "running"
+    assert not fleet.take(one, run)
     runner = engine.join(run)
-    engine.rows("select backfill.fail_run(%s, 'no key')", run)
-    assert engine.value("select status from backfill.run where id = %s", run) == "running"
-    engine.leave(runner, "interrupted")
-    engine.rows("select backfill.fail_run(%s, 'no key')", run)
+    engine.rows(failed, run, two)
+    assert engine.value(status, run) == "running"
+    engine.leave(runner, "error")
+    engine.rows(failed, run, two)
     assert engine.value("select exit_reason from backfill.run where id = %s", run) == "error"
-    assert engine.events("error")[-1]["detail"] == {"why": "no key"}
+    assert engine.events("error")[-1]["detail"] == {"why": "no key", "worker": two}
+
+
+def test_a_start_with_an_old_snapshot_makes_no_second_run(engine: Engine) -> None:
+    """At a higher isolation level, where it does not see the first one."""
+    first, second = engine.connect(autocommit=False), engine.connect(autocommit=False)
+    second.execute("set transaction isolation level repeatable read")
+    second.execute("select count(*) from backfill.run")
+    start(engine, on=first)
+    first.commit()
+    assert refused(start, engine, on=second).sqlstate == "BF011"
+    second.rollback()
+    assert engine.value("select count(*) from backfill.run") == 1
+
+
+def test_whoever_could_take_another_task_gives_way_to_it(engine: Engine, fleet: Fleet) -> None:
+    """Where workers differ in what they serve, the right one is asked for room."""
+    run = start(engine, processes=2)
+    one = fleet.join(serves="{seat:sample}")
+    two = fleet.join(serves="{seat:sample,seat:other}")
+    for seat, worker in ((1, two), (2, one)):
+        fleet.pick()
+        assert fleet.take(worker, run, seat)
+    engine.rows("update backfill.seat set taken_at = clock_timestamp() - interval '1 hour'")
+    other_task(engine)
+    waits(engine)
+    keep = """
+        select seats from backfill.keep_seats(
+            %s, (select serves from backfill.worker where id = %s), '1 min')"""
+    assert engine.value(keep, two, two) == [{"run": run, "seat": 1, "gives_way": True}]
+    assert engine.value(keep, one, one) == [{"run": run, "seat": 2, "gives_way": False}]
 
 
 def test_progress_says_what_a_run_waits_for(engine: Engine, fleet: Fleet) -> None:

@@ -216,10 +216,11 @@ def test_a_run_is_started_once_and_cancelled(pages: Web) -> None:
     operator = visitor(pages, "operator")
     pages.run("insert into public.images (url, source_type) values ('a.jpg', 'local_upload')")
     path = "/tasks/quality_score"
-    wrong = operator.post(f"{path}/start", limit="many", **{"options.base_url": "http://p.test"})
+    wrong = operator.post(f"{path}/start", limit="many", **{"options.label": "Finch"})
     assert wrong.status_code == 422
     assert "should be a whole number" in wrong.text
-    assert 'value="http://p.test"' in wrong.text
+    assert 'value="Finch"' in wrong.text
+    assert "BACKFILL_QUALITY_SCORE_BASE_URL" in wrong.text
     form = {"limit": "5", "key": "one"}
     first, again = (operator.post(f"{path}/start", **form) for _ in range(2))
     assert first.headers["location"] == f"{path}?said=started&number=1"

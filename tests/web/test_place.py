@@ -20,7 +20,7 @@ def test_a_served_run_takes_them_from_the_workers_environment(
     sampled: SampleDatabase, command: StartCommand, tmp_path: Path
 ) -> None:
     """The worker's variable counts, and a run that has such an option is not worked for."""
-    sampled.items(ok=2)
+    sampled.items(throttled=2)
     tried = sampled.one(START, '{"folder": "/somewhere"}')
     worker = command(sampled.url, "worker", "--once", tasks=PLACED)
     worker.ended()
@@ -33,7 +33,7 @@ def test_a_served_run_takes_them_from_the_workers_environment(
     here = {"BACKFILL_SAMPLE_FOLDER": str(folder)}
     assert command(sampled.url, "worker", "--once", tasks=PLACED, **here).ended() == 0
     assert sampled.one(ENDING, run) == "ended done"
-    assert list(folder.iterdir())
+    assert {path.name for path in folder.iterdir()} == {"1", "2"}
 
 
 def test_the_command_line_takes_them_from_the_environment_too(

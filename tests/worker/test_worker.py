@@ -165,3 +165,19 @@ def test_two_tasks_share_one_process(
     assert sampled.one("select count(*) from backfill.runner where run_id = %s", long) >= 2
     sampled.do("select backfill.cancel(%s)", long)
     command.until(lambda: ended(sampled, long) == "cancelled")
+
+
+def test_a_new_version_of_a_task_ends_no_run(
+    sampled: SampleDatabase, worker: StartWorker, ask: Ask
+) -> None:
+    """A migration before the workers are restarted: the run waits for one with the new code."""
+    sampled.items(slow=1000)
+    run = ask(sampled)
+    command = worker(sampled.url, "--processes", "1")
+    command.until(lambda: sampled.states().get("ok"))
+    sampled.do("update backfill.task set version = 2")
+    command.says("is left to other workers")
+    command.until(lambda: not sampled.live())
+    said = "select wait_reason from backfill.progress"
+    command.until(lambda: sampled.one(said) == "waits for a worker: backfill worker")
+    assert ended(sampled, run) is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.contract import Option, Task
-from runner.options import default, from_text
+from runner.options import default, from_text, variable
 from runner.web.pages.forms import Form
 from runner.web.pages.words import label, number, sentence
 from runner.web.problems import Problem
@@ -81,7 +81,12 @@ def sent(form: Form) -> dict[str, str]:
 
 def _asked(task: Task) -> list[Option]:
     """Options that a form asks for; those that name places are set where the workers run."""
-    return [option for option in task.options if not getattr(option, "place", False)]
+    return [option for option in task.options if not option.place]
+
+
+def set_elsewhere(task: Task | None) -> list[str]:
+    """The variables of the workers' environment that set the other options."""
+    return [variable(task.name, one.name) for one in task.options if one.place] if task else []
 
 
 def _common(task: Task, installed: Mapping[str, Any], values: Values) -> Iterator[dict[str, Any]]:

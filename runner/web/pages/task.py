@@ -107,6 +107,7 @@ def page(
         paid=code is not None and code.expected is not None,
         notes=list(_notes(found["task"], code)),
         fields=fields.groups(code, found["task"], values, errors),
+        elsewhere=fields.set_elsewhere(code),
         filled=bool(values),
         live_runs=live,
         key=secrets.token_urlsafe(12),

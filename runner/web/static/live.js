@@ -5,6 +5,7 @@ import { ago, duration, number, percent, sentence, shares, sparkPath, stateWord,
 
 const SILENT_MS = 25000;
 const AGAIN_MS = 3000;
+const AGAIN_MOST_MS = 30000;
 const HIDDEN_MS = 15000;
 const TOLD_MS = 15000;
 const LINES = 300;
@@ -22,6 +23,7 @@ let over = false;
 let unlisted = 0;
 let told = 0;
 let before = null;
+let again = AGAIN_MS;
 let refreshing = false;
 let wanted = false;
 
@@ -192,6 +194,7 @@ function leave(text) {
 function on(name, handle) {
   source.addEventListener(name, (event) => {
     heard = Date.now();
+    again = AGAIN_MS;
     if (event.lastEventId) address.searchParams.set("after", event.lastEventId);
     if (name !== "trouble" && !over) live("Live", "on");
     handle(JSON.parse(event.data));
@@ -214,7 +217,10 @@ function start() {
     // after an answer that is no stream a browser gives up for good
     if (source.readyState === EventSource.CLOSED) {
       stop();
-      timer = setTimeout(start, AGAIN_MS);
+      timer = setTimeout(start, again);
+      again = Math.min(2 * again, AGAIN_MOST_MS);
+      // it may be that the session is over: the page itself is asked
+      refresh();
     }
   });
 }

@@ -9,13 +9,19 @@
 alter table backfill.run
     add column seats integer,
     add column standing boolean not null default false,
+    add column beside boolean not null default false,
+    add column failed_at bigint[] not null default '{}',
     add constraint run_seats_in_range check (seats between 1 and 64),
     add constraint run_standing_is_for_new_rows check (not standing or (source = 'watch' and seats = 1 and lane = 0 and max_jobs is null)),
     drop constraint run_source_is_known,
     add constraint run_source_is_known check (source in ('psql', 'cli', 'api', 'page', 'schedule', 'watch'));
+-- where the lock of the task's row is not enough: whoever waited for it in a transaction with an older snapshot
+create unique index run_served_alone on backfill.run (task) where seats is not null and not standing and not beside and status <> 'ended';
 create unique index run_standing on backfill.run (task) where standing and status <> 'ended';
 comment on column backfill.run.seats is 'Processes that workers have for it at a time; null: it is not for workers, but for the command that started it.';
 comment on column backfill.run.standing is 'Whether it is there for new and changed rows of a watched task only, for as long as the task is watched.';
+comment on column backfill.run.beside is 'Whether it was started beside another one that workers serve.';
+comment on column backfill.run.failed_at is 'Workers that could not work for it.';
 comment on column backfill.run.source is 'Where it was started from: psql, cli, api, page or schedule; watch: it does a watched task''s new rows.';
 
 create table backfill.request_key (
@@ -88,11 +94,17 @@ begin
         perform from backfill.task t where t.name = p_task for no key update;
         perform backfill.refuse_second(p_task, p_options);
     end if;
-    insert into backfill.run (id, task, options, where_sql, lane, max_jobs, retry_failed, batch_size, delay_ms, source,
-                              found, found_new, found_again, found_exact, limit_by, limit_each, seats)
-    overriding system value
-    values (v_id, p_task, p_options, v_where, v_lane, p_max_jobs, p_retry_failed,
-            p_batch_size, p_delay_ms, p_source, p_found, p_found_new, p_found_again, p_exact, v_limit.limit_by, v_limit.limit_each, v_seats);
+    begin
+        insert into backfill.run (id, task, options, where_sql, lane, max_jobs, retry_failed, batch_size, delay_ms, source,
+                                  found, found_new, found_again, found_exact, limit_by, limit_each, seats, beside)
+        overriding system value
+        values (v_id, p_task, p_options, v_where, v_lane, p_max_jobs, p_retry_failed,
+                p_batch_size, p_delay_ms, p_source, p_found, p_found_new, p_found_again, p_exact, v_limit.limit_by, v_limit.limit_each, v_seats,
+                v_seats is not null and coalesce(p_options -> 'beside' = 'true', false));
+    exception when unique_violation then
+        -- made since this transaction began, so that it may not see which
+        raise exception 'another run of % is live', p_task using errcode = 'BF011', hint = 'look again in a new transaction';
+    end;
     insert into backfill.sweep (task, lane) values (p_task, v_lane) on conflict do nothing;
     insert into backfill.seat (run_id, seat) select v_id, s.seat from generate_series(1, v_seats) as s (seat);
     perform backfill.enqueue_seat(s.run_id, s.seat) from backfill.seat s where s.run_id = v_id order by s.seat;

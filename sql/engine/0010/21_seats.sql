@@ -137,22 +137,22 @@ begin
     update backfill.worker w set heartbeat_at = clock_timestamp(), serves = p_serves where w.id = p_worker and w.status = 'live';
     alive := found;
     with waiting as (
-        select q.priority, q.entrypoint, row_number() over (order by q.priority desc, q.id) as place
+        select q.priority, q.entrypoint, row_number() over (partition by q.entrypoint order by q.priority desc, q.id) as place
           from backfill.pgqueuer q
          where q.status = 'queued' and q.entrypoint like 'seat:%' and q.execute_after < clock_timestamp() - interval '2 seconds'
            and exists (select from backfill.worker w where w.status = 'live' and q.entrypoint = any (w.serves))
     ), holding as (
-        select s.run_id, s.seat, s.worker_id, s.taken_at, w.serves, h.idle, h.priority,
-               row_number() over (order by h.idle desc, h.priority, s.taken_at, s.run_id, s.seat) as place
+        -- each against those that its worker could take instead: workers differ in what they serve
+        select s.run_id, s.seat, s.taken_at, e.entrypoint, h.idle, h.priority,
+               row_number() over (partition by e.entrypoint order by h.idle desc, h.priority, s.taken_at, s.run_id, s.seat) as place
           from backfill.seat s
           join backfill.run r on r.id = s.run_id and not r.standing
           join backfill.worker w on w.id = s.worker_id
+          join (select distinct q.entrypoint from waiting q) e on e.entrypoint = any (w.serves)
          cross join lateral (select backfill.idle_reason(r) is not null as idle, backfill.seat_priority(r, s.seat) as priority) h
-         where exists (select from waiting)
     ), gives_way as (
-        select h.run_id, h.seat from holding h join waiting q using (place)
-         where q.entrypoint = any (h.serves)
-           and (h.idle
+        select distinct h.run_id, h.seat from holding h join waiting q using (entrypoint, place)
+         where (h.idle
                 or (q.priority >= h.priority and h.taken_at < clock_timestamp() - p_slice)
                 or (q.priority > h.priority and h.taken_at < clock_timestamp() - least(p_slice, interval '5 seconds')))
     )
@@ -170,7 +170,7 @@ begin
      where s.run_id = p_run and s.seat = p_seat
        and not exists (select from backfill.worker w where w.id = s.worker_id and w.status = 'live')
        and exists (select from backfill.worker w where w.id = p_worker and w.status = 'live')
-       and exists (select from backfill.run r where r.id = p_run and r.status = 'running');
+       and exists (select from backfill.run r where r.id = p_run and r.status = 'running' and not p_worker = any (r.failed_at));
     return found;
 end $$;
 comment on function backfill.take_seat(bigint, bigint, integer) is 'Takes a seat for a worker; false where somebody has it, or nobody needs it any more.';
@@ -195,7 +195,7 @@ end $$;
 comment on function backfill.give_seat_back(bigint, bigint, integer, boolean, interval) is
     'A worker has no process at this seat any more: it is over (nothing is left to do there), or is put at the end of the queue, to be taken after that long at the earliest.';
 
-create function backfill.fail_run(p_run bigint, p_why text)
+create function backfill.fail_run(p_run bigint, p_worker bigint, p_why text)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_run backfill.run;
@@ -204,12 +204,18 @@ begin
     if v_run.status is distinct from 'running' then
         return;
     end if;
-    perform backfill.log_event('error', v_run.task, p_run, jsonb_build_object('why', left(p_why, 500)));
-    if not v_run.standing and not exists (select from backfill.runner w where w.run_id = p_run and w.status = 'live') then
+    perform backfill.log_event('error', v_run.task, p_run, jsonb_build_object('why', left(p_why, 500), 'worker', p_worker));
+    if v_run.standing then
+        return;
+    end if;
+    update backfill.run r set failed_at = array_append(r.failed_at, p_worker) where r.id = p_run returning * into v_run;
+    if not exists (select from backfill.runner w where w.run_id = p_run and w.status = 'live')
+       and not exists (select from backfill.worker w
+                        where w.status = 'live' and backfill.entrypoint_of(v_run) = any (w.serves) and not w.id = any (v_run.failed_at)) then
         perform backfill.end_run(p_run, 'error');
     end if;
 end $$;
-comment on function backfill.fail_run(bigint, text) is 'A worker could not work for this run. It ends with an error unless other processes work for it.';
+comment on function backfill.fail_run(bigint, bigint, text) is 'A worker could not work for this run, and is not sent to it again. It ends with an error where no process works for it and no other worker is left to try.';
 
 create function backfill.clear_seats() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -103,15 +103,16 @@ begin
     if exists (select from backfill.runner r where r.run_id = v_id and r.status = 'live') then
         return;
     end if;
-    -- a served run outlives its processes, which may have been asked to make room
+    -- A served run outlives its processes, which may have been asked to make room. Where one could not go on,
+    -- its worker says so, and others may: see fail_run().
     if v_run.seats is not null and v_run.status = 'running'
-       and (v_run.standing or p_reason in ('interrupted', 'yielded', 'paused', 'max_duration')) then
+       and (v_run.standing or p_reason in ('interrupted', 'yielded', 'paused', 'max_duration', 'error')) then
         return;
     end if;
     perform backfill.end_run(v_id, p_reason);
 end $$;
 comment on function backfill.leave(bigint, text) is
-    'A process says goodbye; jobs it still holds are handed back, and the last one ends the run for the reason given. A run that workers serve goes on where its process was stopped, or left since the task is paused; others will come.';
+    'A process says goodbye; jobs it still holds are handed back, and the last one ends the run for the reason given. A run that workers serve goes on where its process was stopped, failed, or left since the task is paused; others will come.';
 
 create or replace function backfill.rescue(p_grace interval default '3 seconds', out runner_id bigint, out jobs bigint)
 returns setof record language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -18,8 +18,10 @@ select t.name as task,
             when (w.live > 0 or c.served > 0) and n.unfinished > 0 and h.reason is not null then h.reason
             when b.reason is not null and n.unfinished > 0 then 'budget: ' || b.reason
             when w.live = 0 and n.unfinished > 0 and c.spent_out is not null then format('budget: the last run used up its own (max_%s)', c.spent_out)
-            when w.live = 0 and c.served > 0 and not exists (select from backfill.worker k where k.status = 'live' and k.heartbeat_at > clock_timestamp() - interval '10 seconds'
-                                                                and 'seat:' || t.name = any (k.serves)) then 'waits for a worker: backfill worker'
+            when w.live = 0 and c.served > 0 and not exists (
+                 select from backfill.run r join backfill.worker k on backfill.entrypoint_of(r) = any (k.serves)
+                  where r.task = t.name and r.status <> 'ended' and r.seats is not null and not r.standing
+                    and k.status = 'live' and k.heartbeat_at > clock_timestamp() - interval '10 seconds') then 'waits for a worker: backfill worker'
             when w.live = 0 and c.served > 0 then 'waits for its turn at a worker'
             when w.live = 0 and c.runs > 0 then 'no process works for the run that was started'
             when w.live = 0 and n.unfinished > 0 then 'no process is running'

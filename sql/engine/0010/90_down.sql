@@ -64,7 +64,7 @@ drop function backfill.leave(bigint, text), backfill.prune_queue(), backfill.ser
 
 -- 21_seats.sql
 drop trigger run_clears_its_seats on backfill.run;
-drop function backfill.clear_seats(), backfill.fail_run(bigint, text), backfill.give_seat_back(bigint, bigint, integer, boolean, interval),
+drop function backfill.clear_seats(), backfill.fail_run(bigint, bigint, text), backfill.give_seat_back(bigint, bigint, integer, boolean, interval),
     backfill.take_seat(bigint, bigint, integer), backfill.keep_seats(bigint, text[], interval), backfill.leave_fleet(bigint),
     backfill.join_fleet(text, integer, integer, text[]), backfill.enqueue_seat(bigint, integer, interval), backfill.idle_reason(backfill.run),
     backfill.seat_priority(backfill.run, integer), backfill.entrypoint_of(backfill.run);
@@ -76,10 +76,12 @@ drop function backfill.start_once(text, text, jsonb, text, bigint, boolean, inte
 drop table backfill.request_key;
 -- runs for new rows are nothing that revision 9 knows of
 update backfill.run set source = 'psql' where source = 'watch';
-drop index backfill.run_standing;
+drop index backfill.run_standing, backfill.run_served_alone;
 alter table backfill.run
     drop column seats,
     drop column standing,
+    drop column beside,
+    drop column failed_at,
     drop constraint run_source_is_known,
     add constraint run_source_is_known check (source in ('psql', 'cli', 'api', 'page', 'schedule'));
 comment on column backfill.run.source is 'Where it was started from: psql, cli, api, page or schedule.';
