@@ -35,6 +35,7 @@ select sum(hashtextextended(what, 0))::text from (
     union all select format('trigger %s %s', oid, xmin) from pg_trigger
     union all select format('constraint %s %s', oid, xmin) from pg_constraint where oid >= 16384
     union all select format('default %s %s', oid, xmin) from pg_attrdef
+    union all select format('index %s %s', indexrelid, xmin) from pg_index where indexrelid >= 16384
     union all select format('type %s %s', oid, xmin) from pg_type where oid >= 16384
     union all select format('schema %s %s', oid, xmin) from pg_namespace
     union all select format('policy %s %s', oid, xmin) from pg_policy
