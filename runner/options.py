@@ -139,8 +139,24 @@ def complete(
 
 
 def own_condition(task: Task, stored: Mapping[str, Any]) -> str | None:
-    """The condition that a run's stored options stand for, as the task's own code writes it."""
-    return None if task.condition is None else task.condition(settings_of(task, stored))
+    """The condition that a run's stored options stand for, as the task's own code writes it.
+
+    It becomes SQL of whoever calls this, and options may have been stored by somebody in psql: each
+    is checked again. Raises `OptionsError`.
+    """
+    if task.condition is None:
+        return None
+    errors: list[tuple[str, str]] = []
+    settings = settings_of(task, stored)
+    for option in task.options:
+        if stored.get(option.name) is not None:
+            try:
+                settings[option.name] = _stored(option, stored[option.name])
+            except UsageError as error:
+                errors.append((option.name, str(error)))
+    if errors:
+        raise OptionsError(errors)
+    return task.condition(settings)
 
 
 def _stored(option: Option, value: Any) -> Any:

@@ -26,6 +26,8 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 NAME = "backfill serve"
 LONGEST_MS = 30_000
 """For a statement; what takes longer is no answer to a request."""
+LOCKED_MS = 3_000
+"""For a lock: whoever holds one for longer must not keep every connection waiting."""
 TRIES = 3
 """For a transaction that lost a race against another."""
 
@@ -114,7 +116,8 @@ class Database:
                 with self._transaction(principal, read_only) as calls:
                     return calls.call(name, **parameters)
             except psycopg.Error as error:
-                if not failures.is_transient(error) or not tries:
+                waited = isinstance(error, errors.LockNotAvailable)
+                if waited or not failures.is_transient(error) or not tries:
                     raise problem_of(error, principal) from error
 
     @contextmanager
@@ -145,6 +148,7 @@ class Database:
                         "token": "" if principal is None else principal.name,
                         "read_only": "on" if read_only else "off",
                         "timeout": str(LONGEST_MS),
+                        "lock_timeout": str(LOCKED_MS),
                     },
                 )
                 self._tell(down=False)
@@ -174,7 +178,7 @@ def problem_of(error: psycopg.Error, principal: Principal | None) -> Problem:
     if isinstance(error, errors.QueryCanceled):
         return _unavailable(f"the database took longer than {LONGEST_MS // 1000} s for it")
     if failures.is_transient(error):
-        return _unavailable("others changed the same thing at the same time; try again")
+        return _unavailable("somebody else is changing the same thing; try again")
     if isinstance(error, errors.InsufficientPrivilege):
         if principal is None or _may_not_act_as(words):
             log.error(

@@ -32,6 +32,7 @@ TAGS = (
     ("failures", "Rows that failed for good, and why."),
     ("processes", "Who is at work."),
     ("events", "The audit, and what the last rows came to."),
+    ("activity", "A task as it moves, by server-sent events."),
     ("schedules", "Runs by the clock, and hours in which tasks may work."),
     ("watches", "New rows, done as they come."),
     ("guards", "By what the server bears."),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from runner.web.pages import words
 from tests.browser.conftest import Console, LogIn, Pages, screenshot
 
 
 def test_neither_scripts_nor_a_mouse_are_needed(
     console: Console, pages: Pages, log_in: LogIn
 ) -> None:
-    """A browser that runs no script starts, pauses, resumes and cancels. With the keyboard alone the
-    first Tab offers to skip to the content, a question has the focus, and Escape is a no.
+    """A browser that runs no script starts, pauses, resumes and cancels. With the keyboard alone
+    the first Tab offers to skip to the content, a question has the focus, and Escape is a no.
     """
     console.images(1)
     secret = console.secret("ann", "operator")
@@ -45,7 +46,23 @@ def test_neither_scripts_nor_a_mouse_are_needed(
     runs = page.get_by_role("region", name="Last runs")
     expect(runs).to_contain_text("cancelled")
     expect(page.get_by_role("button", name="Start")).to_be_visible()
+    _compare_words(page)
     assert pages.complaints == []
+
+
+def _compare_words(page: Page) -> None:
+    """Scripts write numbers as the server does, so that nothing changes its form as it moves."""
+    numbers = [None, 0, 7, 12.5, 99.96, 100.4, 1234, 1234567.8]
+    lengths = [None, 0, 0.2, 1, 9.94, 9.96, 59.6, 60, 3599, 3600, 90061, 172800]
+    script = """async ([numbers, lengths]) => {
+        const words = await import("/static/words.js");
+        return [numbers.map(words.number), numbers.map(words.percent), lengths.map(words.duration)];
+    }"""
+    assert page.evaluate(script, [numbers, lengths]) == [
+        [words.number(one) for one in numbers],
+        [words.percent(one) for one in numbers],
+        [words.duration(one) for one in lengths],
+    ]
 
 
 def _ask_with_the_keyboard(page: Page) -> None:

@@ -7,14 +7,14 @@ from itertools import pairwise
 from tests.plugins.processes import SampleDatabase, StartRun
 
 
-def test_pause_resume_and_cancel_hold_on_eight_processes(
+def test_pause_resume_and_cancel_hold_on_every_process(
     sampled: SampleDatabase, run_sample: StartRun
 ) -> None:
     """From the moment that a pause commits no process claims; resume and cancel hold as well."""
     sampled.items(slow=20_000)
-    command = run_sample(sampled, "--workers", "8", "--batch-size", "10")
+    command = run_sample(sampled, "--workers", "4", "--batch-size", "10")
     working = "select count(distinct runner_id) from backfill.job where state = 'running'"
-    command.until(lambda: sampled.one(working) == 8)
+    command.until(lambda: sampled.one(working) == 4)
 
     sampled.do("select backfill.pause('sample', 'maintenance of the application')")
     paused = sampled.one("select clock_timestamp()")
@@ -27,7 +27,7 @@ def test_pause_resume_and_cancel_hold_on_eight_processes(
     )
     assert all(claim["jobs"] <= 10 for claim in claims)
     notes = "select count(*) from backfill.runner where note like 'paused by %%: maintenance%%'"
-    command.until(lambda: sampled.one(notes) == 8)
+    command.until(lambda: sampled.one(notes) == 4)
     settled = sampled.one("select clock_timestamp()")
     last = "select max(claimed_at) < %s from backfill.job"
     command.says("paused by postgres: maintenance of the application")
@@ -35,7 +35,7 @@ def test_pause_resume_and_cancel_hold_on_eight_processes(
     assert sampled.one(last, settled)
     done = sampled.done()
     sampled.do("select backfill.resume('sample')")
-    command.until(lambda: sampled.one(working) == 8)
+    command.until(lambda: sampled.one(working) == 4)
     assert sampled.done() >= done
 
     run = sampled.one("select max(id) from backfill.run")

@@ -17,6 +17,7 @@ import pytest
 from psycopg import sql
 
 from runner.embedded import THROWAWAY, EmbeddedServer, find_binaries
+from tests.plugins.copies import Copies
 from tests.plugins.pgbouncer import PgBouncer
 from tests.plugins.servers import Server, any_server, open_folder
 
@@ -55,9 +56,9 @@ class Database:
 
 
 class NewDatabase(Protocol):
-    """Makes a database, empty or a copy of a template; it is dropped when the test ends."""
+    """Makes a database for this test, empty or a copy of a template."""
 
-    def __call__(self, *, template: str = "template0") -> Database: ...
+    def __call__(self, *, template: str | None = None) -> Database: ...
 
 
 class DatabaseTemplate(Protocol):
@@ -168,21 +169,35 @@ def database_of(server_url: str, name: str, pooled: PgBouncer | None) -> Databas
     return Database(name, pooled.url(direct) if pooled else direct, direct)
 
 
+@pytest.fixture(scope="session")
+def _copies(server_url: str) -> Iterator[dict[str, Copies]]:
+    copies: dict[str, Copies] = {}
+    yield copies
+    for found in copies.values():
+        found.close()
+
+
 @pytest.fixture
-def new_database(server_url: str, pooled: PgBouncer | None) -> Iterator[NewDatabase]:
+def new_database(
+    server_url: str, pooled: PgBouncer | None, _copies: dict[str, Copies]
+) -> Iterator[NewDatabase]:
     """See `NewDatabase`."""
-    made: list[Database] = []
+    with ExitStack() as stack:
 
-    def create(*, template: str = "template0") -> Database:
-        name = f"pgbackfill_test_{os.getpid()}_{next(_numbers)}"
-        _execute(server_url, "create database {} template {}", name, template)
-        made.append(database_of(server_url, name, pooled))
-        return made[-1]
+        def create(*, template: str | None = None) -> Database:
+            if template is None:
+                name = f"pgbackfill_test_{os.getpid()}_{next(_numbers)}"
+                _execute(server_url, "create database {} template template0", name)
+                stack.callback(_execute, server_url, "drop database {} with (force)", name)
+            else:
+                copies = _copies.setdefault(template, Copies(server_url, template))
+                name = copies.take()
+                stack.callback(copies.give_back, name)
+            database = database_of(server_url, name, pooled)
+            stack.callback(database.close)
+            return database
 
-    yield create
-    for database in made:
-        database.close()
-        _execute(server_url, "drop database {} with (force)", database.name)
+        yield create
 
 
 @pytest.fixture

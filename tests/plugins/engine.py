@@ -262,12 +262,11 @@ def install(url: str) -> None:
 
 # children first: nothing cascades while triggers are off
 TABLES = (
-    "attempt_error", "runner_recent", "runner_minute", "run_figure", "run_meter", "reservation", "job", "runner",
-    "run", "sweep_group", "sweep", "tally", "task_budget", "guard_reading", "guard", "task",
-    "event", "rate_limit", "effect", "price", "spend_month", "spend_day", "arrival", "input",
-    "login_session", "token", "login_failure",
-    "delivery", "webhook", "run_batch", "run_command",
-    "seat", "worker", "tick", "schedule", "task_window", "request_key",
+    "attempt_error", "runner_recent", "runner_minute", "run_figure", "run_meter", "reservation",
+    "job", "runner", "run", "sweep_group", "sweep", "tally", "task_budget", "guard_reading",
+    "guard", "task", "event", "rate_limit", "effect", "price", "spend_month", "spend_day",
+    "arrival", "input", "login_session", "token", "login_failure", "delivery", "webhook",
+    "run_batch", "run_command", "seat", "worker", "tick", "schedule", "task_window", "request_key",
 )  # fmt: skip
 
 CATALOGUE = """

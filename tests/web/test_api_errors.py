@@ -114,6 +114,19 @@ def test_a_mistake_of_ours_is_one_line(web: Web, monkeypatch: pytest.MonkeyPatch
     assert "secret" not in "".join(caplog.messages)
 
 
+def test_a_lock_that_somebody_holds_keeps_nobody_waiting_for_long(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open transaction in some psql is no reason to keep connections from others."""
+    monkeypatch.setattr("runner.web.database.LOCKED_MS", 50)
+    with web.connection.transaction():
+        web.run("select backfill.pause('vehicle_images')")
+        answer = web.ask("POST", RUNS, {"task": "vehicle_images"})
+        problem(answer, 503, "unavailable")
+        web.run("select backfill.resume('vehicle_images')")
+    assert web.ask("POST", RUNS, {"task": "vehicle_images"}).status_code == 202
+
+
 def test_an_outage_is_503_and_passes(
     make_server: MakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.options import served_settings, settings_of
+from runner.options import own_condition, served_settings, settings_of
 from runner.registry import all_tasks, find
 from tests.plugins.processes import SampleDatabase, StartCommand
 
@@ -72,3 +72,12 @@ def test_what_is_set_here_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["max_images"] == 3
     with pytest.raises(UsageError, match="option allow of the run"):
         served_settings(task, {"allow": "10.0.0.0/8"})
+
+
+def test_a_condition_is_made_of_checked_options_only() -> None:
+    """What psql stored as an option becomes no SQL unless it is what the option takes."""
+    task = find("vehicle_images")
+    assert own_condition(task, {"organization_id": "42"}) is not None
+    for stored in ({"organization_id": "x') or true --"}, {"organization_id": ["42"]}):
+        with pytest.raises(UsageError, match="organization_id"):
+            own_condition(task, stored)

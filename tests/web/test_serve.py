@@ -95,7 +95,7 @@ def test_what_would_fail_each_request_is_told_at_the_start(
     with login(sampled.url, "backfill_reader") as conninfo:
         code, line = told(conninfo)
     assert code == 1
-    assert "may not act as backfill_operator, backfill_admin" in line
+    assert "may not act as backfill_server, backfill_operator, backfill_admin" in line
     assert "grant backfill_server to" in line
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, line = told(sampled.url, "--port", str(taken.getsockname()[1]))

@@ -78,7 +78,7 @@ def retry(request: Request, user: User, form: Sent, name: str) -> Response:
         error_class=form.one("error_class"),
         keys=None if key is None else [key],
     )
-    code = "retried" if row["reopened"] else "retried_none"
+    code = {0: "retried_none", 1: "retried_one"}.get(row["reopened"], "retried")
     return back(_of_task(name), code, row["reopened"])
 
 

@@ -15,6 +15,7 @@ SAID = {
     "resumed": "The task goes on.",
     "cancelled": "Run {run} is being cancelled; rows in the works are finished first.",
     "retried": "{run} failed rows are ready to be tried again; a run takes them up.",
+    "retried_one": "The failed row is ready to be tried again; a run takes it up.",
     "retried_none": "No failed row was there to be tried again.",
     "assigned": "The face has a name now.",
     "skipped": "The face was left without a name.",
