@@ -19,7 +19,7 @@ from starlette.routing import Match
 from runner import __version__
 from runner.web import api, health, metrics, openapi
 from runner.web.database import Database
-from runner.web.middleware import AccessLog, BodyLimit, Mistakes, SecurityHeaders
+from runner.web.middleware import AccessLog, BodyLimit, Head, Mistakes, SecurityHeaders
 from runner.web.principal import LoginNeeded
 from runner.web.problems import KINDS, PATH, Problem, of_status
 from runner.web.settings import Settings
@@ -70,6 +70,7 @@ def create_app(settings: Settings, parts: Sequence[str] = PARTS) -> FastAPI:
     app.state.draining = threading.Event()
     app.state.on_drain = list[Callable[[], None]]()
     app.state.error_page = None
+    app.add_middleware(Head)
     app.add_middleware(BodyLimit, most=LONGEST_BODY)
     _answer_errors(app)
     app.add_middleware(SecurityHeaders, secure=settings.secure_cookie)

@@ -66,6 +66,27 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers)
 
 
+class Head:
+    """Answers HEAD as GET without a body (RFC 9110, 9.3.2), but for streams, which don't end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        asked = scope["type"] == "http" and scope["method"] == "HEAD"
+        if not asked or scope["path"].endswith("/stream"):
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
 class BodyLimit:
     """Refuses requests with a body of more bytes, by what they say and by what comes."""
 

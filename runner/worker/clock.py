@@ -13,6 +13,7 @@ import psycopg
 
 from runner.contract import Task
 from runner.database import failures
+from runner.database.files import statement
 from runner.database.session import Session
 from runner.errors import UsageError
 from runner.options import own_condition
@@ -73,7 +74,12 @@ class Clock:
                 continue
             next_at = row["next_at"] if row["planned"] else self._plan(row)
             if next_at is not None and next_at <= row["now"]:
-                next_at = self._fire(row, next_at)
+                try:
+                    next_at = self._fire(row, next_at)
+                except psycopg.errors.LockNotAvailable:
+                    # somebody has the task's row; the others are not to wait for that
+                    log.debug("schedule %s: its task is in use, trying again", row["name"])
+                    continue
             if next_at is not None:
                 wait = min(wait, (next_at - row["now"]).total_seconds())
         return max(wait, SHORTEST_S)
@@ -93,17 +99,25 @@ class Clock:
     def _fire(self, row: Mapping[str, Any], due: datetime) -> datetime | None:
         """Fire each tick that is due, unless another worker does; when it is due next."""
         cron = _cron(row["cron"], row["timezone"])
-        own = own_condition(self._tasks[row["task"]], row["options"])
+        own, refused = None, None
+        try:
+            own = own_condition(self._tasks[row["task"]], row["options"])
+        except UsageError as error:
+            refused = str(error)
         expected: datetime | None = due
         for at, following in ticks(cron, due, row["now"], timedelta(seconds=LATE_S)):
-            fired = self._session.one(
-                "fire_schedule",
-                name=row["name"],
-                expected=expected,
-                at=at,
-                next=following,
-                worker=self._worker(),
-                own=own,
+            (fired,) = self._session.execute(
+                statement("fire_schedule"),
+                {
+                    "name": row["name"],
+                    "expected": expected,
+                    "at": at,
+                    "next": following,
+                    "worker": self._worker(),
+                    "own": own,
+                    "refused": refused,
+                },
+                once=True,
             )
             expected = following
             _tell(row["name"], fired)

@@ -4,12 +4,12 @@
 -- Index: as the views progress, runs and activity; runner_minute_by_task; runner_live; event_by_task
 -- Lock order: none
 select p.*, extract(epoch from p.eta)::bigint as eta_s, t.summary, t.paused_by, t.paused_reason, t.paused_at, clock_timestamp() as read_at,
-       coalesce((select jsonb_agg(r.id order by r.id) from backfill.run r where r.task = t.name and r.status <> 'ended'), '[]') as live_runs,
+       coalesce((select jsonb_agg(r.id order by r.id) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing), '[]') as live_runs,
        (select to_jsonb(v) - 'task' - 'elapsed' - 'where_sql' - 'busy_ms'
                || jsonb_build_object('elapsed_s', floor(extract(epoch from v.elapsed)), 'options', r.options, 'batch_size', coalesce(r.batch_size, t.batch_size))
           from backfill.runs v join backfill.run r on r.id = v.run
-         where v.run = coalesce((select max(l.id) from backfill.run l where l.task = t.name and l.status <> 'ended'),
-                                (select max(l.id) from backfill.run l where l.task = t.name))) as run,
+         where v.run = coalesce((select max(l.id) from backfill.run l where l.task = t.name and l.status <> 'ended' and not l.standing),
+                                (select max(l.id) from backfill.run l where l.task = t.name and not l.standing))) as run,
        (select jsonb_build_array(jsonb_agg(coalesce(m.finished, 0) order by g.minute), jsonb_agg(coalesce(m.failed, 0) order by g.minute))
           from generate_series(date_trunc('minute', clock_timestamp()) - interval '59 minutes', date_trunc('minute', clock_timestamp()), '1 minute') as g (minute)
           left join (select x.minute, sum(x.finished) as finished, sum(x.failed) as failed

@@ -283,7 +283,7 @@ def test_page_says_what_it_leaves_out(on: Backfill, tmp_path: Path) -> None:
     assert names(ended.json) == [("c", "a")]
     assert ended.err.startswith("p.html: 1 pair, 2 pictures")
     text = (tmp_path / "p.html").read_text(encoding="utf-8")
-    assert "From database pgbackfill_test_" in text
+    assert "From database pgbackfill_te" in text
     assert f"About payment {key('a')}. Submitted since 2026-03-02 00:00." in text
     assert "Nor 1 pair marked as no duplicates." in text
 

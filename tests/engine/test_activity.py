@@ -171,8 +171,26 @@ def test_events_are_told_in_a_sentence_each(engine: Engine) -> None:
         "Set budget month, by postgres",
     ]
     assert lines(engine, "info") == ["Found 2 rows to process"]
-    assert lines(engine, "done") == ["Backfill completed successfully!"]
-    assert lines(engine)[-1] == "Backfill completed successfully!"
+    end = "Backfill completed successfully! 1 failed, which can be retried"
+    assert lines(engine, "done") == [end]
+    assert lines(engine)[-1] == end
+
+
+@pytest.mark.parametrize(
+    "kinds, words",
+    [
+        (("ok", "skipped"), "Backfill completed successfully!"),
+        (("failed", "failed"), "Backfill completed: no row came through, 2 failed"),
+    ],
+)
+def test_a_run_of_failures_was_no_success(
+    engine: Engine, kinds: tuple[str, ...], words: str
+) -> None:
+    """Success is told of rows that came through."""
+    _, runner = engine.at_work(2)
+    done(engine, runner, *kinds)
+    engine.leave(runner)
+    assert lines(engine, "done") == [words]
 
 
 @pytest.mark.parametrize(

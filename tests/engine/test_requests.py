@@ -286,6 +286,14 @@ def test_what_the_queue_lost_is_put_there_again(engine: Engine, fleet: Fleet) ->
     assert fleet.queued() == [f"run:{run}:1"]
 
 
+def test_a_task_that_is_removed_leaves_nothing_in_the_queue(engine: Engine, fleet: Fleet) -> None:
+    """Its runs go with it, and so do their jobs."""
+    other_task(engine)
+    engine.rows("select backfill.unregister_task('other')")
+    fleet.serve()
+    assert fleet.queued() == []
+
+
 def test_serving_is_one_s_at_a_time(engine: Engine, fleet: Fleet) -> None:
     """Of two workers that put things in order at once, one does."""
     start(engine)

@@ -79,10 +79,10 @@ def test_a_tick_is_fired_once(engine: Engine) -> None:
     engine.add(1)
     first, second = engine.connect(autocommit=False), engine.connect()
     assert fire(engine, on=first)["outcome"] == "started"
-    waiting = engine.meanwhile(fire, engine, on=second)
-    engine.blocked(second)
+    # it does not wait for the other one's start
+    assert fire(engine, on=second) == {"outcome": "taken", "run": None, "reason": None}
     first.commit()
-    assert waiting.result(20) == {"outcome": "taken", "run": None, "reason": None}
+    assert fire(engine, on=second)["outcome"] == "taken"
     assert len(ticks(engine)) == 1
 
 
@@ -242,3 +242,34 @@ def test_a_schedule_that_can_t_be_planned_says_why(engine: Engine) -> None:
     assert engine.value("select note from backfill.schedules") == (
         "no worker is there to fire it: backfill worker"
     )
+
+
+def test_a_task_in_use_leaves_its_tick_for_later(engine: Engine) -> None:
+    """Nobody waits for whoever keeps a transaction open; the tick is not lost."""
+    planned(engine)
+    engine.add(1)
+    other = engine.connect(autocommit=False)
+    engine.rows("select backfill.pause('sample')", on=other)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        fire(engine)
+    other.rollback()
+    assert fire(engine)["outcome"] == "started"
+
+
+def test_options_that_the_task_refuses_fail_the_tick(engine: Engine) -> None:
+    """The worker's code says why, and the schedule goes on."""
+    planned(engine)
+    query = "select * from backfill.fire_schedule('s', %s, %s, %s, null, null, 'no number')"
+    fired = engine.one(query, NOW, NOW, NOW + timedelta(minutes=1))
+    assert fired == {"outcome": "failed", "run": None, "reason": "no number"}
+    assert engine.value("select next_at from backfill.schedule") > NOW
+
+
+def test_a_schedule_that_is_set_again_leaves_one_event(engine: Engine) -> None:
+    """And none where nothing changes."""
+    schedule(engine)
+    schedule(engine)
+    schedule(engine, cron="0 4 * * *")
+    assert [event["detail"]["cron"] for event in engine.events("set_schedule")] == [
+        "* * * * *", "0 4 * * *",
+    ]  # fmt: skip

@@ -24,7 +24,7 @@ def test_a_budget_holds_across_processes(
     keys = fleet(40, 3)
     size = len(jpeg(1))
     most = 30 * size
-    ended = start("--workers", "4", "--threads", "2", "--max-bytes", str(most), "--json")
+    ended = start("--workers", "2", "--threads", "4", "--max-bytes", str(most), "--json")
     assert ended.ended() == 0, ended.err
     assert ended.json["exit_reason"] == "budget"
     used = int(own_vehicles.one("select sum(used) from backfill.run_meter"))

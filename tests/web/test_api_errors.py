@@ -47,6 +47,15 @@ def test_addresses_and_methods_that_are_not_there(web: Web) -> None:
     assert allowed == {"GET", "PUT", "DELETE"}
 
 
+def test_head_is_get_without_a_body(web: Web) -> None:
+    """Load balancers that ask by HEAD are answered with the headers of GET."""
+    for path, status in (("/healthz", 200), ("/readyz", 200), ("/api/v1/runs/999", 404)):
+        answer = web.ask("HEAD", path)
+        assert (answer.status_code, answer.content) == (status, b"")
+        length = web.ask("GET", path).headers["content-length"]
+        assert answer.headers["content-length"] == length
+
+
 def test_a_body_that_is_none(web: Web) -> None:
     """What is no JSON, no object, or too large is refused before anything is done."""
 

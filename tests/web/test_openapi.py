@@ -28,7 +28,7 @@ from runner.web.settings import Settings
 from tests.web.conftest import Web
 from tests.web.listening import listening
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 """Requests of each kind to each operation; `make fuzz-api` makes more of them."""
 
 STREAM = "/api/v1/tasks/{task}/stream"

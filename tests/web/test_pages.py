@@ -127,16 +127,18 @@ def test_pages_are_for_whoever_is_logged_in(pages: Web) -> None:
     assert leaver.get("/").status_code == 303
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
-    pages: Web, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(pages: Web) -> None:
     """HttpOnly and SameSite always; where browsers come by https, Secure and of this host only."""
     said = Visitor(pages).log_in(pages.secrets["viewer"]).headers["set-cookie"].lower()
     assert said.startswith(f"{COOKIE}=")
     assert {"httponly", "samesite=lax", "path=/"} <= set(said.split("; "))
     state = pages.client.app.state
-    monkeypatch.setattr(state, "settings", replace(state.settings, secure_cookie=True))
-    said = Visitor(pages).log_in(pages.secrets["viewer"]).headers["set-cookie"].lower()
+    plain = state.settings
+    state.settings = replace(plain, secure_cookie=True)
+    try:
+        said = Visitor(pages).log_in(pages.secrets["viewer"]).headers["set-cookie"].lower()
+    finally:
+        state.settings = plain
     assert said.startswith(f"__host-{COOKIE}=")
     assert {"httponly", "samesite=lax", "path=/", "secure"} <= set(said.split("; "))
     assert "domain" not in said
@@ -244,6 +246,20 @@ def test_a_run_is_started_once_and_cancelled(pages: Web) -> None:
     text = operator.get(path).text
     assert "aused by operator: &lt;b&gt;import&lt;/b&gt;" in text
     assert operator.post(f"{path}/start").status_code == 409
+
+
+def test_a_watched_task_can_be_started(pages: Web) -> None:
+    """The run that stays for new rows is in nobody's way: its task is idle, and can be started."""
+    operator = visitor(pages, "operator")
+    pages.run("select backfill.watch('quality_score')")
+    assert pages.value("select count(*) from backfill.run where standing") == 1
+    path = "/tasks/quality_score"
+    text = operator.get(path).text
+    assert 'form="start">Start<' in text
+    assert "Cancel run" not in text
+    assert operator.post(f"{path}/start").status_code == 303
+    (number,) = re.findall(r">Cancel run (\d+)<", operator.get(path).text)
+    assert pages.value("select standing from backfill.run where id = %s", int(number)) is False
 
 
 def test_paid_work_is_asked_about_first(pages: Web) -> None:

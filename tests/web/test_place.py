@@ -13,7 +13,7 @@ from tests.plugins.processes import SampleDatabase, StartCommand
 
 PLACED = "tests.sample:placed"
 START = "select backfill.start('sample', p_options => %s::jsonb)"
-ENDING = "select status || ' ' || exit_reason from backfill.run where id = %s"
+ENDING = "select concat_ws(' ', status, exit_reason) from backfill.run where id = %s"
 
 
 def test_a_served_run_takes_them_from_the_workers_environment(
@@ -21,18 +21,16 @@ def test_a_served_run_takes_them_from_the_workers_environment(
 ) -> None:
     """The worker's variable counts, and a run that has such an option is not worked for."""
     sampled.items(throttled=2)
-    tried = sampled.one(START, '{"folder": "/somewhere"}')
-    worker = command(sampled.url, "worker", "--once", tasks=PLACED)
-    worker.ended()
-    assert sampled.one(ENDING, tried) == "ended error"
-    assert "option folder of the run is set where the workers run" in worker.err
-    assert "BACKFILL_SAMPLE_FOLDER" in worker.err
-    run = sampled.one(START, "{}")
     folder = tmp_path / "noted"
     folder.mkdir()
     here = {"BACKFILL_SAMPLE_FOLDER": str(folder)}
-    assert command(sampled.url, "worker", "--once", tasks=PLACED, **here).ended() == 0
-    assert sampled.one(ENDING, run) == "ended done"
+    worker = command(sampled.url, "worker", tasks=PLACED, **here)
+    tried = sampled.one(START, '{"folder": "/somewhere"}')
+    worker.until(lambda: sampled.one(ENDING, tried) == "ended error")
+    assert "option folder of the run is set where the workers run" in worker.err
+    assert "BACKFILL_SAMPLE_FOLDER" in worker.err
+    run = sampled.one(START, "{}")
+    worker.until(lambda: sampled.one(ENDING, run) == "ended done")
     assert {path.name for path in folder.iterdir()} == {"1", "2"}
 
 
@@ -49,6 +47,7 @@ def test_the_command_line_takes_them_from_the_environment_too(
 def test_every_option_that_names_a_place_is_marked() -> None:
     """No built-in task lets who starts a served run choose hosts, paths or networks."""
     named = {"base_url", "allow", "storage", "endpoint_url", "public_url", "detector_url"}
+    named |= {"collection_prefix"}
     for task in all_tasks().values():
         marked = {option.name for option in task.options if option.place}
         looks_so = {

@@ -48,6 +48,18 @@ def test_each_tick_is_fired_once_whoever_dies(sampled: SampleDatabase, worker: S
     assert sampled.one(LATEST).total_seconds() < 10
 
 
+def test_a_bad_schedule_harms_no_other(sampled: SampleDatabase, worker: StartWorker) -> None:
+    """Whatever somebody wrote into one, its ticks fail, the others are fired, the worker lives."""
+    for name, options in (("bad", '{"up_to": "1 or true"}'), ("good", "{}")):
+        query = "select backfill.set_schedule(%s, 'sample', '* * * * * *', %s)"
+        sampled.do(query, name, options)
+    command = worker(sampled.url, "--processes", "1", BACKFILL_TASKS="tests.sample:narrowed")
+    ticks = "select count(*) from backfill.tick where schedule = %s and outcome = %s"
+    command.until(lambda: sampled.one(ticks, "good", "started") > 1)
+    command.until(lambda: sampled.one(ticks, "bad", "failed") > 1)
+    assert "up_to" in sampled.one("select max(reason) from backfill.tick where schedule = 'bad'")
+
+
 @pytest.fixture
 def mortal(own_server: EmbeddedServer) -> Iterator[SampleDatabase]:
     """The sample task on a server of the test's own."""

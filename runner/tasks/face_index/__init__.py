@@ -40,6 +40,8 @@ OPTIONS = (
         "what the name of a user's collection begins with, before the user's id",
         default="savta-user-",
         stored_as=prefix,
+        # collections of the account that the process has credentials of
+        place=True,
     ),
     Option(
         "max_cost",

@@ -86,7 +86,7 @@ def page(
     with database.transaction(user, read_only=True) as calls:
         found = _read(calls, name)
     seen = look(database, user, name)
-    live = [run for run in found["runs"] if run["status"] != "ended"]
+    live = seen.state["live_runs"]
     errors = _errors(problem)
     word = state_word(seen.state["state"], seen.state["wait_reason"], bool(live))
     return html(

@@ -56,7 +56,7 @@ def number(value: float | Decimal | None) -> str:
     """With separators of thousands, and at most one decimal."""
     if value is None:
         return MISSING
-    amount = float(value)
+    amount = round(float(value), 1)
     return f"{amount:,.0f}" if abs(amount) >= 100 or amount.is_integer() else f"{amount:,.1f}"
 
 
@@ -164,12 +164,12 @@ def _plain(value: Any) -> str:
 
 def state_word(state: str, wait_reason: str | None, live: bool) -> str:
     """What a task's badge says: paused, running, waiting or idle. `live`: a run of it has not
-    ended.
+    ended; a process that stays for new rows alone may have nothing to do.
     """
     if state == "paused":
         return "paused"
-    if state == "running":
-        return "waiting" if wait_reason else "running"
+    if state == "running" and not wait_reason:
+        return "running"
     return "waiting" if live else "idle"
 
 

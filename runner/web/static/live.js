@@ -60,7 +60,7 @@ function onState(state) {
   at("spark").setAttribute("d", sparkPath(state.spark));
   write("most", number(Math.max(0, ...state.spark)));
   tell(state, word);
-  const mark = JSON.stringify([state.state, state.changed, state.failed, state.run && [state.run.run, state.run.status]]);
+  const mark = JSON.stringify([state.state, state.changed, state.failed, state.live_runs, state.run && state.run.status]);
   if (before !== null && before !== mark) refresh();
   before = mark;
 }

@@ -37,8 +37,8 @@ export function sentence(text) {
 
 export function stateWord(state) {
   if (state.state === "paused") return "paused";
-  if (state.state === "running") return state.wait_reason ? "waiting" : "running";
-  return state.run && state.run.status !== "ended" ? "waiting" : "idle";
+  if (state.state === "running" && !state.wait_reason) return "running";
+  return state.live_runs.length ? "waiting" : "idle";
 }
 
 // Outcomes as parts of a bar 1,000 wide.

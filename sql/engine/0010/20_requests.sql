@@ -108,6 +108,11 @@ begin
     insert into backfill.sweep (task, lane) values (p_task, v_lane) on conflict do nothing;
     insert into backfill.seat (run_id, seat) select v_id, s.seat from generate_series(1, v_seats) as s (seat);
     perform backfill.enqueue_seat(s.run_id, s.seat) from backfill.seat s where s.run_id = v_id order by s.seat;
+    if v_seats is not null and v_where is not null and not exists (
+        select from backfill.run r join backfill.worker w on w.status = 'live' and backfill.entrypoint_of(r) = any (w.serves) where r.id = v_id) then
+        raise warning 'run % waits for a worker whose login is %: its condition is evaluated in sessions of that login only', v_id, session_user
+            using hint = format('backfill worker, or work for it yourself: backfill run %s --join %s', p_task, v_id);
+    end if;
     perform backfill.log_event('start', p_task, v_id, jsonb_strip_nulls(jsonb_build_object(
         'where', v_where, 'limit', p_max_jobs, 'limit_by', v_limit.limit_by, 'limit_each', v_limit.limit_each,
         'retry_failed', p_retry_failed, 'source', p_source, 'found', p_found)));

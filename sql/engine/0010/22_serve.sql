@@ -59,6 +59,10 @@ begin
     delete from backfill.pgqueuer q using backfill.seat s
      where q.status = 'picked' and q.updated < clock_timestamp() - interval '5 seconds'
        and q.dedupe_key = format('run:%s:%s', s.run_id, s.seat) and s.worker_id is null;
+    -- a task that was removed took its runs and their seats along
+    delete from backfill.pgqueuer q
+     where q.status = 'queued' and q.dedupe_key like 'run:%'
+       and not exists (select from backfill.seat s where q.dedupe_key = format('run:%s:%s', s.run_id, s.seat));
     -- nobody needs a process that would wait
     delete from backfill.pgqueuer q using backfill.seat s, backfill.run r
      where r.id = s.run_id and q.status = 'queued' and q.dedupe_key = format('run:%s:%s', s.run_id, s.seat)

@@ -81,7 +81,7 @@ begin
     if backfill.token_name() is not null and nullif(btrim(new.options ->> 'where'), '') is not null then
         raise exception 'a token''s schedule has no condition of its own' using errcode = 'BF013', hint = 'the task''s options stand for conditions';
     end if;
-    if tg_op = 'INSERT' or new.options -> 'where' is distinct from old.options -> 'where' then
+    if tg_op = 'INSERT' or (new.task, new.options -> 'where') is distinct from (old.task, old.options -> 'where') then
         new.condition_by := session_user;
     end if;
     if tg_op = 'INSERT' or (new.cron, new.timezone, new.enabled) is distinct from (old.cron, old.timezone, old.enabled) then
@@ -119,10 +119,13 @@ begin
         raise exception 'there is no time zone %', quote_literal(left(p_timezone, 100))
             using errcode = 'BF013', hint = 'names look like Europe/Berlin; see: select name from pg_timezone_names';
     end;
-    insert into backfill.schedule (name, task, cron, options, timezone, set_by, condition_by)
-    values (p_name, p_task, v_cron, coalesce(p_options, '{}'), p_timezone, session_user, session_user)
-        on conflict (name) do update
-           set task = excluded.task, cron = excluded.cron, options = excluded.options, timezone = excluded.timezone, enabled = true;
+    update backfill.schedule s
+       set task = p_task, cron = v_cron, options = coalesce(p_options, '{}'), timezone = p_timezone, enabled = true
+     where s.name = p_name;
+    if not found then
+        insert into backfill.schedule (name, task, cron, options, timezone, set_by, condition_by)
+        values (p_name, p_task, v_cron, coalesce(p_options, '{}'), p_timezone, session_user, session_user);
+    end if;
 end $$;
 comment on function backfill.set_schedule(text, text, text, jsonb, text) is
     'Has workers start a run of a task at these times. A schedule of that name is set anew, and enabled. Options: limit, where, retry_failed, batch_size, delay_ms, processes, beside, and those of the computation.';
@@ -171,8 +174,9 @@ returns backfill.schedule language plpgsql security definer set search_path = pg
 declare
     v_schedule backfill.schedule;
 begin
+    -- a worker that is at it fires it
     update backfill.schedule s set next_at = p_next, last_at = p_at
-     where s.name = p_name and s.next_at = p_expected and s.enabled and s.planned
+     where s.name = (select x.name from backfill.schedule x where x.name = p_name for no key update skip locked) and s.next_at = p_expected and s.enabled and s.planned
        and p_at <= clock_timestamp() and (p_next is null or p_next > p_at)
        and not exists (select from backfill.tick t where t.schedule = p_name and t.at = p_at)
     returning * into v_schedule;
@@ -207,8 +211,9 @@ end $$;
 comment on function backfill.end_run_of_nothing(bigint) is 'Ends a run at once that found no row and no job to do: no process needs to be started for it. Called by fire_schedule().';
 
 create function backfill.fire_schedule(p_name text, p_expected timestamptz, p_at timestamptz, p_next timestamptz, p_worker bigint default null,
-                                       p_own text default null, out outcome text, out run bigint, out reason text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+                                       p_own text default null, p_refused text default null, out outcome text, out run bigint, out reason text)
+-- who holds a task's row for long holds up that task's schedules alone
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     v_schedule backfill.schedule;
     v_options jsonb;
@@ -223,7 +228,10 @@ begin
     v_options := v_schedule.options;
     v_where := nullif(btrim(v_options ->> 'where'), '');
     v_task := backfill.known_task(v_schedule.task);
-    if v_task.paused_at is not null then
+    if p_refused is not null then
+        outcome := 'failed';
+        reason := p_refused;
+    elsif v_task.paused_at is not null then
         outcome := 'skipped';
         reason := format('%s is paused by %s', v_task.name, v_task.paused_by);
     elsif v_where is not null and v_schedule.condition_by <> session_user then
@@ -253,8 +261,8 @@ begin
     end if;
     perform backfill.note_tick(p_name, p_at, p_worker, outcome, run, reason);
 end $$;
-comment on function backfill.fire_schedule(text, timestamptz, timestamptz, timestamptz, bigint, text) is
-    'Fires the tick p_at of a schedule that is expected to be due at p_expected, and moves it on to p_next; all in one transaction. outcome: started, skipped, failed, or taken: another worker was first, or the schedule was changed. A condition in its options that is not of this login''s is refused; p_own is the one that the task''s code makes of the others.';
+comment on function backfill.fire_schedule(text, timestamptz, timestamptz, timestamptz, bigint, text, text) is
+    'Fires the tick p_at of a schedule that is expected to be due at p_expected, and moves it on to p_next; all in one transaction. outcome: started, skipped, failed, or taken: another worker was first, or the schedule was changed. A condition in its options that is not of this login''s is refused; p_own is the one that the task''s code makes of the others, and p_refused why it would not. Waits for no lock longer than a second.';
 
 create view backfill.schedules as
 select s.name, s.task, s.cron, s.timezone, s.options, s.enabled, s.next_at, s.last_at, s.last_run, t.outcome as last_outcome, t.reason as last_reason,

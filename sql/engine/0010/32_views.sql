@@ -21,7 +21,12 @@ select t.name as task,
             when w.live = 0 and c.served > 0 and not exists (
                  select from backfill.run r join backfill.worker k on backfill.entrypoint_of(r) = any (k.serves)
                   where r.task = t.name and r.status <> 'ended' and r.seats is not null and not r.standing
-                    and k.status = 'live' and k.heartbeat_at > clock_timestamp() - interval '10 seconds') then 'waits for a worker: backfill worker'
+                    and k.status = 'live' and k.heartbeat_at > clock_timestamp() - interval '10 seconds') then coalesce(
+                 (select format('waits for a worker whose login is %s: its condition is evaluated in sessions of that login only', r.requested_by)
+                    from backfill.run r
+                   where r.task = t.name and r.status <> 'ended' and r.seats is not null and not r.standing and r.where_sql is not null and r.token is null
+                   order by r.id limit 1),
+                 'waits for a worker: backfill worker')
             when w.live = 0 and c.served > 0 then 'waits for its turn at a worker'
             when w.live = 0 and c.runs > 0 then 'no process works for the run that was started'
             when w.live = 0 and n.unfinished > 0 then 'no process is running'

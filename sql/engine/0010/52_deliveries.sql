@@ -107,7 +107,8 @@ select w.name, backfill.webhook_host(w.url) as host, w.moments, w.task, w.enable
        select max(x.ended_at) as delivered_at from backfill.delivery x where x.webhook = w.name and x.state = 'delivered') l
   left join lateral (
        select x.created_at as failed_at, x.status, x.error from backfill.delivery x
-        where x.webhook = w.name and x.error is not null order by x.created_at desc limit 1) f on true;
+        where x.webhook = w.name and x.error is not null order by x.created_at desc limit 1) f
+         on l.delivered_at is null or f.failed_at > l.delivered_at or exists (select from backfill.delivery x where x.webhook = w.name and x.state = 'waiting' and x.error is not null);
 comment on view backfill.webhooks is 'Every webhook and how it does; without its secret, and of its address the host only.';
 comment on column backfill.webhooks.name is 'Its name.';
 comment on column backfill.webhooks.host is 'Where messages are sent, without what follows the host.';

@@ -204,13 +204,17 @@ comment on function backfill.row_words(text, text, text, text, text, text) is
 create function backfill.event_words(p_event backfill.event, p_who text, p_rows text, out part integer, out kind text, out words text)
 returns setof record language sql stable set search_path = pg_catalog, pg_temp as $$
     select x.part, x.kind, x.words
-      from (select p_event.detail as d) e
+      from (select p_event.detail as d,
+                   (select coalesce(sum(r.failed), 0) from backfill.runner r where r.run_id = p_event.run_id) as failed,
+                   (select coalesce(sum(r.ok + r.nothing_found + r.skipped), 0) from backfill.runner r where r.run_id = p_event.run_id) as good) e
      cross join lateral (values
        (1, 'start', 'control', format('Run %s started by %s', p_event.run_id, p_who) || case e.d ->> 'source' when 'schedule' then ', by a schedule' else '' end),
        (2, 'start', 'info', format('Found %s %s to process', coalesce(nullif(e.d ->> 'found', '0'), 'no'), p_rows)
                             || coalesce(', of which this run takes ' || case when (e.d ->> 'limit')::bigint < (e.d ->> 'found')::bigint then e.d ->> 'limit' end, '')),
        (1, 'end', case when e.d ->> 'exit_reason' = 'done' then 'done' else 'control' end, case e.d ->> 'exit_reason'
-           when 'done' then 'Backfill completed successfully!'
+           when 'done' then case when e.failed = 0 then 'Backfill completed successfully!'
+                                 when e.good = 0 then format('Backfill completed: no row came through, %s failed', e.failed)
+                                 else format('Backfill completed successfully! %s failed, which can be retried', e.failed) end
            when 'limit' then format('Run %s stopped at its limit', p_event.run_id)
            when 'max_duration' then format('Run %s stopped: its time is over', p_event.run_id)
            when 'budget' then format('Run %s stopped: its budget is used up', p_event.run_id)

@@ -52,7 +52,7 @@ drop table backfill.task_window;
 
 -- 25_schedules.sql
 drop view backfill.schedules;
-drop function backfill.fire_schedule(text, timestamptz, timestamptz, timestamptz, bigint, text), backfill.end_run_of_nothing(bigint),
+drop function backfill.fire_schedule(text, timestamptz, timestamptz, timestamptz, bigint, text, text), backfill.end_run_of_nothing(bigint),
     backfill.note_tick(text, timestamptz, bigint, text, bigint, text), backfill.take_tick(text, timestamptz, timestamptz, timestamptz),
     backfill.plan_schedule(text, timestamptz, timestamptz, text), backfill.enable_schedule(text, boolean), backfill.drop_schedule(text),
     backfill.known_schedule(text), backfill.set_schedule(text, text, text, jsonb, text);
