@@ -142,6 +142,8 @@ def _next_steps(url: str, faces: Sequence[str]) -> None:
         f"{command} verify {TASK}",
         f"{command} demo --rows 4000   (more rows; pause it meanwhile: {command} pause {TASK})",
         f"{command} run --help",
+        f"{command} token create me --role admin   (then the console, in a browser:)",
+        f"{command} worker & {command} serve",
     ):
         click.echo(f"  {line}")
 

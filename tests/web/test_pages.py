@@ -252,6 +252,7 @@ def test_a_watched_task_can_be_started(pages: Web) -> None:
     """The run that stays for new rows is in nobody's way: its task is idle, and can be started."""
     operator = visitor(pages, "operator")
     pages.run("select backfill.watch('quality_score')")
+    pages.run("select backfill.serve()")
     assert pages.value("select count(*) from backfill.run where standing") == 1
     path = "/tasks/quality_score"
     text = operator.get(path).text
@@ -260,6 +261,7 @@ def test_a_watched_task_can_be_started(pages: Web) -> None:
     assert operator.post(f"{path}/start").status_code == 303
     (number,) = re.findall(r">Cancel run (\d+)<", operator.get(path).text)
     assert pages.value("select standing from backfill.run where id = %s", int(number)) is False
+    pages.run("select backfill.unwatch('quality_score')")
 
 
 def test_paid_work_is_asked_about_first(pages: Web) -> None:
