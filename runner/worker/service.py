@@ -169,6 +169,8 @@ class Worker:
             await asyncio.sleep(LOOK_S)
             if self._options.once and await asyncio.to_thread(self._nothing_left):
                 break
+        if self._stop.is_set():
+            log.info("stopping: %d processes finish their rows", len(self._seats.all()))
         self._seats.stop()
         queue.shutdown.set()
 
@@ -187,8 +189,9 @@ class Worker:
     async def _dispatched(self, queue: SeatQueue, job: Job) -> None:
         try:
             said = json.loads(job.payload or b"{}")
-            standing = job.entrypoint.startswith("new:")
-            seat = Seat(int(said["run"]), int(said["seat"]), str(said["task"]), standing)
+            # the entrypoint is one that this worker named; the payload is anybody's who may enqueue
+            kind, task, *_ = job.entrypoint.split(":")
+            seat = Seat(int(said["run"]), int(said["seat"]), task, kind == "new")
             await asyncio.to_thread(self._fill, seat)
         finally:
             queue.slots.taken.discard(job.id)
@@ -208,6 +211,7 @@ class Worker:
             self._seats.add(seat)
             if self._stop.is_set():
                 seat.stop.set()
+            log.info("run %d of %s: a process of this worker joins it", seat.run, seat.task)
             try:
                 ended = seat.work(session, self._command)
             except Exception as error:

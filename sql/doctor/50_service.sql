@@ -14,7 +14,7 @@ select 'warn', format('live rows of %s: %s: %s', w.task, w.relation, w.reason),
 union all
 select 'warn', format('schedule %s of %s: %s', s.name, s.task, s.note), 'change it with: backfill schedule add, or an update of backfill.schedule'
   from backfill.schedules s
- where s.note is not null
+ where s.enabled and s.note is not null
 union all
 select 'warn', format('%s: %s', p.task, p.wait_reason), 'start one where it can reach this database: backfill worker'
   from backfill.progress p

@@ -55,6 +55,8 @@ def test_a_run_from_its_start_to_the_retry_of_what_failed(
     expect(log).to_contain_text("Backfill completed successfully!")
     causes = page.get_by_role("region", name="Failures by cause")
     expect(causes).to_contain_text(f"{BROKEN} rows")
+    row = page.get_by_role("region", name="Last runs").get_by_role("row").nth(1)
+    expect(row).to_contain_text(str(GOOD + BROKEN))
     screenshot(page, "task-failed-light")
 
     for number in range(BROKEN):

@@ -59,6 +59,7 @@ function onState(state) {
   drawBar(state);
   at("spark").setAttribute("d", sparkPath(state.spark));
   write("most", number(Math.max(0, ...state.spark)));
+  if (state.run) drawRun(state.run);
   tell(state, word);
   const mark = JSON.stringify([state.state, state.changed, state.failed, state.live_runs, state.run && state.run.status]);
   if (before !== null && before !== mark) refresh();
@@ -73,6 +74,17 @@ function drawBar(state) {
     const part = bar.querySelector(`rect.${name}`);
     part.setAttribute("x", left);
     part.setAttribute("width", width);
+  }
+}
+
+// The row of the newest run in the table of the last ones.
+function drawRun(run) {
+  const row = document.querySelector(`[data-run="${Number(run.run)}"]`);
+  if (!row) return;
+  const shown = { elapsed: duration(run.elapsed_s), processed: number(run.processed), failed: number(run.failed) };
+  for (const [name, text] of Object.entries(shown)) {
+    const cell = row.querySelector(`[data-of="${name}"]`);
+    if (cell.textContent !== text) cell.textContent = text;
   }
 }
 
