@@ -8,8 +8,8 @@ from typing import Any
 
 from runner.cli.common import count
 from runner.cli.cost import Budget, Calls, Cost
-from runner.cli.output import duration
 from runner.redaction import printable
+from runner.units import duration
 
 CENT = Decimal("0.01")
 

@@ -9,11 +9,12 @@ import click
 from runner.cli import summary
 from runner.cli.cost_words import estimate_as_json, estimate_lines
 from runner.cli.forecast import Forecast, forecast
-from runner.cli.output import duration, human
+from runner.cli.output import human
 from runner.cli.run_options import RunOptions
 from runner.contract import Settings, Task
 from runner.errors import ExitCode
 from runner.redaction import redact
+from runner.units import duration
 
 SHOWN_CHARACTERS = 100
 

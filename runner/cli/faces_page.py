@@ -9,13 +9,13 @@ from typing import Any
 
 from runner.cli.common import count
 from runner.cli.faces_read import TASK, Found
-from runner.cli.figures import size
 from runner.cli.storage_progress import telling
 from runner.options import settings_of
 from runner.pages.faces import MOST_CARDS, page, regions
 from runner.pages.faces_crops import Source, crops
 from runner.pages.writing import write_page
 from runner.registry import find
+from runner.units import size
 
 
 def write(found: Found, given: Mapping[str, str], path: Path) -> str:

@@ -7,24 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from runner.cli.output import Column, human
+from runner.units import size
 
 SHOWN_THINGS = 20
 """Rows of a table at most; the others are added up in a last one."""
 
 Figures = Sequence[Mapping[str, Any]]
-
-
-def size(amount: float | Decimal) -> str:
-    """Bytes as people read them, in powers of ten: `1.2 MB`."""
-    value = float(amount)
-    if round(value) < 1000:
-        return f"{value:,.0f} bytes"
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        # what would be rounded up to 1,000 is 1.0 of the next
-        if round(value) < 1000 or unit == "TB":
-            break
-    return f"{value:,.0f} {unit}" if round(value, 1) >= 100 else f"{value:,.1f} {unit}"
 
 
 def shown(name: str, amount: float | Decimal) -> str:

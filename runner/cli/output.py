@@ -19,6 +19,7 @@ import click
 
 from runner.cli.logs import as_json
 from runner.redaction import printable
+from runner.units import duration
 
 log = logging.getLogger(__name__)
 
@@ -113,25 +114,6 @@ def human(value: Any) -> str:
     if isinstance(value, (Mapping, list, tuple)):
         value = json.dumps(value, default=_jsonable)
     return printable(" ".join(str(value).split()))
-
-
-def duration(value: timedelta | float) -> str:
-    """A length of time (a number is seconds) with its two largest units: `8m 32s`, `120ms`."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 0:
-        return f"-{duration(-seconds)}"
-    if round(seconds, 3) < 1:
-        return f"{round(seconds * 1000)}ms" if seconds else "0s"
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f}".removesuffix(".0") + "s"
-    whole = round(seconds)
-    units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    parts: list[tuple[str, int]] = []
-    for unit, size in units:
-        count, whole = divmod(whole, size)
-        if parts or count:
-            parts.append((unit, count))
-    return " ".join(f"{count}{unit}" for unit, count in parts[:2] if count)
 
 
 def _is_number_column(rows: Sequence[Row], key: str) -> bool:

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from runner.cli.common import Settings
-from runner.cli.output import duration
 from runner.cli.run_options import RunOptions
 from runner.database import failures
 from runner.database.session import Session
 from runner.errors import BackfillError
 from runner.redaction import printable
+from runner.units import duration
 
 log = logging.getLogger(__name__)
 

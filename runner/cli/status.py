@@ -13,7 +13,6 @@ from runner.cli.common import PATIENCE_S, count, installed_task, json_option, op
 from runner.cli.cost_words import dollars, period
 from runner.cli.output import (
     Column,
-    duration,
     emit_json,
     heading,
     human,
@@ -23,6 +22,7 @@ from runner.cli.output import (
     table,
 )
 from runner.errors import ExitCode
+from runner.units import duration
 
 if TYPE_CHECKING:
     from runner.database.session import Session

@@ -14,10 +14,11 @@ import click
 
 from runner.cli.common import confirm, count, json_option, open_session, yes_option
 from runner.cli.durations import Duration
-from runner.cli.output import duration, emit_json, note
+from runner.cli.output import emit_json, note
 from runner.cli.storage_report import document, show_found, show_removed, some
 from runner.errors import BackfillError, ExitCode, Permanent, Retry, UsageError
 from runner.storage import ORPHAN_AGE, open_storage
+from runner.units import duration
 
 if TYPE_CHECKING:
     from runner.cli.storage_collect import Found, Removed

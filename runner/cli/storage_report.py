@@ -9,25 +9,13 @@ import click
 
 from runner.cli.common import count
 from runner.cli.output import note, pairs, table
+from runner.units import size
 
 if TYPE_CHECKING:
     from runner.cli.storage_collect import Found, Removed
     from runner.storage import Storage
 
 SHOWN = 10
-_UNITS = ("kB", "MB", "GB", "TB", "PB")
-
-
-def size(number: int) -> str:
-    """Bytes as people read them, in powers of 1,000: `512 bytes`, `1.2 GB`."""
-    if number < 1_000:
-        return count(number, "byte")
-    value = float(number)
-    for unit in _UNITS:
-        value /= 1_000
-        if value < 999.95 or unit == _UNITS[-1]:
-            break
-    return f"{value:,.1f} {unit}"
 
 
 def show_found(opened: Storage, tasks: list[str], found: Found) -> None:

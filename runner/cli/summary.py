@@ -13,9 +13,10 @@ import click
 from runner.cli.common import count
 from runner.cli.cost_words import costs_as_json, dollars, period, raise_to, spent
 from runner.cli.figures import figures_as_json, plain_figures, shown, tables
-from runner.cli.output import duration, human, table
+from runner.cli.output import human, table
 from runner.errors import ExitCode
 from runner.redaction import redact
+from runner.units import duration
 
 if TYPE_CHECKING:
     from runner.database.session import Session

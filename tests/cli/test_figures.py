@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from runner.cli import summary
-from runner.cli.figures import SHOWN_THINGS, figures_as_json, plain_figures, size, tables
+from runner.cli.figures import SHOWN_THINGS, figures_as_json, plain_figures, tables
 from runner.cli.output import table
 from runner.contract import Result, Row
 from runner.errors import Figure, NothingFound, Permanent, Retry, RowOutcome, Skip
+from runner.units import size
 from tests.plugins.processes import SampleDatabase, StartRun, result_of
 
 METERED = "tests.sample:metered"
@@ -167,9 +168,9 @@ def test_names_of_things_come_from_anywhere(sampled: SampleDatabase) -> None:
 @pytest.mark.parametrize(
     "amount, text",
     [
-        (0, "0 bytes"), (1, "1 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1234, "1.2 kB"),
+        (0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (1234, "1.2 kB"),
         (99_949, "99.9 kB"), (123_456, "123 kB"), (999_499, "999 kB"), (999_999, "1.0 MB"),
-        (1_500_000, "1.5 MB"), (2_340_000_000, "2.3 GB"), (7e12, "7.0 TB"), (7e16, "70,000 TB"),
+        (1_500_000, "1.5 MB"), (2_340_000_000, "2.3 GB"), (7e12, "7.0 TB"), (7e16, "70.0 PB"),
     ],
 )  # fmt: skip
 def test_bytes_as_people_read_them(amount: float, text: str) -> None:

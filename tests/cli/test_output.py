@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.output import Column, duration, emit_json, human, table
+from runner.cli.output import Column, emit_json, human, table
+from runner.units import duration
 
 
 @pytest.mark.parametrize(

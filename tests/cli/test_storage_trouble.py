@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from runner.cli import storage_collect, storage_progress
-from runner.cli.storage_report import size
 from runner.errors import ExitCode
 from tests.cli.conftest import Backfill
 from tests.cli.test_storage import (
@@ -187,19 +186,6 @@ def test_on_a_terminal(gc_in_folder: Collecting, terminal: OpenTerminal) -> None
     shown.process.send_signal(signal.SIGINT)
     assert shown.ended() == ExitCode.INTERRUPTED
     assert gc.stored() == {KEPT, ORPHAN, YOUNG}
-
-
-@pytest.mark.parametrize(
-    "number, words",
-    [
-        (0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1_000, "1.0 kB"),
-        (999_949, "999.9 kB"), (999_950, "1.0 MB"), (3_400_000_000, "3.4 GB"),
-        (5 * 10**18, "5,000.0 PB"),
-    ],
-)  # fmt: skip
-def test_sizes(number: int, words: str) -> None:
-    """Bytes are told with three digits or four, in powers of 1,000."""
-    assert size(number) == words
 
 
 def test_gc_beware_of_clocks(gc_in_folder: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:

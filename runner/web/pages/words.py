@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from runner import units
+
 SAID = {
     "started": "Run {run} was started.",
     "again": "Run {run} was started by this request before; it was not started twice.",
@@ -74,21 +76,8 @@ def dollars(value: float | Decimal | None) -> str:
 
 
 def duration(value: timedelta | float | None) -> str:
-    """A length of time (a number is seconds) with its two largest units: `8m 32s`."""
-    if value is None:
-        return MISSING
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if 0 < seconds < 1:
-        return f"{max(round(seconds * 1000), 1)}ms"
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f}".removesuffix(".0") + "s"
-    whole = round(seconds)
-    parts: list[tuple[str, int]] = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        count, whole = divmod(whole, size)
-        if parts or count:
-            parts.append((unit, count))
-    return " ".join(f"{count}{unit}" for unit, count in parts[:2] if count)
+    """A length of time (a number is seconds), or that there is none."""
+    return MISSING if value is None else units.duration(value)
 
 
 def ago(seconds: float) -> str:
@@ -96,21 +85,9 @@ def ago(seconds: float) -> str:
     return "just now" if seconds < 2 else f"{duration(seconds)} ago"
 
 
-def size(amount: float | Decimal) -> str:
-    """Bytes in powers of ten: `1.2 MB`."""
-    value = float(amount)
-    if round(value) < 1000:
-        return f"{value:,.0f} bytes"
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if round(value) < 1000 or unit == "TB":
-            break
-    return f"{value:,.1f} {unit}"
-
-
 def amount(figure: Mapping[str, Any]) -> str:
     """A run's figure in the unit that its name says."""
-    return size(figure["amount"]) if figure["name"] == "bytes" else number(figure["amount"])
+    return units.size(figure["amount"]) if figure["name"] == "bytes" else number(figure["amount"])
 
 
 def iso(at: datetime | str) -> str:
