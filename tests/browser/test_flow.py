@@ -18,7 +18,7 @@ def test_a_run_from_its_start_to_the_retry_of_what_failed(
     pictures, retry them, and read all of it in the activity log.
     """
     console.images(GOOD, BROKEN)
-    console.do("update backfill.task set batch_size = 5, delay_ms = 150")
+    console.do("update backfill.task set batch_size = 5, delay_ms = 400")
     console.work()
     page = pages()
     log_in(page, console.secret("ann", "operator"))

@@ -163,10 +163,10 @@ def database_template(server_url: str) -> Iterator[DatabaseTemplate]:
         _execute(server_url, "drop database {} with (force)", full)
 
 
-def database_of(server_url: str, name: str, pooled: PgBouncer | None) -> Database:
+def database_of(server_url: str, name: str, pooled_by: PgBouncer | None) -> Database:
     """The database of this name, through the pooler where there is one."""
     direct = with_dbname(server_url, name)
-    return Database(name, pooled.url(direct) if pooled else direct, direct)
+    return Database(name, pooled_by.url(direct) if pooled_by else direct, direct)
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +179,7 @@ def _copies(server_url: str) -> Iterator[dict[str, Copies]]:
 
 @pytest.fixture
 def new_database(
-    server_url: str, pooled: PgBouncer | None, _copies: dict[str, Copies]
+    server_url: str, pooled_by: PgBouncer | None, _copies: dict[str, Copies]
 ) -> Iterator[NewDatabase]:
     """See `NewDatabase`."""
     with ExitStack() as stack:
@@ -193,7 +193,7 @@ def new_database(
                 copies = _copies.setdefault(template, Copies(server_url, template))
                 name = copies.take()
                 stack.callback(copies.give_back, name)
-            database = database_of(server_url, name, pooled)
+            database = database_of(server_url, name, pooled_by)
             stack.callback(database.close)
             return database
 

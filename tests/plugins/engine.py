@@ -291,10 +291,10 @@ class EngineDatabases:
     it is dropped instead.
     """
 
-    def __init__(self, server_url: str, template: str, pooled: PgBouncer | None) -> None:
+    def __init__(self, server_url: str, template: str, pooled_by: PgBouncer | None) -> None:
         self._server_url = server_url
         self._template = template
-        self._pooled = pooled
+        self._pooled = pooled_by
         self._idle: list[Database] = []
         self._made = 0
         self._catalogue = ""
@@ -364,7 +364,7 @@ class EngineDatabases:
 
 @pytest.fixture(scope="session")
 def engine_databases(
-    server_url: str, database_template: DatabaseTemplate, pooled: PgBouncer | None
+    server_url: str, database_template: DatabaseTemplate, pooled_by: PgBouncer | None
 ) -> Iterator[EngineDatabases]:
     """See `EngineDatabases`."""
 
@@ -372,7 +372,7 @@ def engine_databases(
         install(url)
         EngineDatabases.save_rows(url)
 
-    databases = EngineDatabases(server_url, database_template("engine", build), pooled)
+    databases = EngineDatabases(server_url, database_template("engine", build), pooled_by)
     yield databases
     databases.close()
 

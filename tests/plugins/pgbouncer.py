@@ -239,7 +239,7 @@ def pooler(server_url: str, server_folder: Path) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture(scope="session")
-def pooled(request: pytest.FixtureRequest) -> PgBouncer | None:
+def pooled_by(request: pytest.FixtureRequest) -> PgBouncer | None:
     """The pooler that every database is reached through, with `--pooled`."""
     if not request.config.getoption("--pooled"):
         return None

@@ -27,11 +27,11 @@ def test_arrival_is_that_of_the_first_bytes() -> None:
             client.sendall(b"first\n")
             select.select([connection], [], [])
             came = time.monotonic()
-            time.sleep(0.01)  # the delay that must not show
+            time.sleep(0.1)  # the delay that must not show
             assert reader.readline() == b"first\n"
             client.sendall(b"second\n")
             assert reader.readline() == b"second\n"
             assert stream.arrived is not None
-            # two clocks are compared, which are read one after the other
-            assert sent - 0.001 <= stream.arrived <= came + 0.001
+            # two clocks are compared, which are read one after the other, on a busy machine
+            assert sent - 0.05 <= stream.arrived <= came + 0.05
             stream.next_request()

@@ -150,14 +150,14 @@ def put_back(connection: psycopg.Connection[Any]) -> None:
 
 @pytest.fixture(scope="session")
 def api_server(
-    server_url: str, database_template: DatabaseTemplate, pooled: PgBouncer | None
+    server_url: str, database_template: DatabaseTemplate, pooled_by: PgBouncer | None
 ) -> Iterator[Web]:
     """One server for all tests of the API: making one costs more than most tests do."""
     template = database_template("complete", install_everything)
     name = f"{template}_served"
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute(f"create database {name} template {template}".encode())
-        database = database_of(server_url, name, pooled)
+        database = database_of(server_url, name, pooled_by)
         EngineDatabases.save_rows(database.direct)
         with serving(database) as made:
             yield made

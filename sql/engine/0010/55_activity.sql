@@ -126,8 +126,8 @@ begin
            -- of a row that needs work no longer nobody has looked what its effects left behind
            array_agg(d.key) filter (where d.outcome in ('ok', 'nothing_found', 'more') or (d.outcome = 'skipped' and d.error_class is distinct from 'not_needed')),
            count(*) filter (where d.spend > 0),
-           -- failures first: of a large group no more is kept than a person reads
-           (select jsonb_agg(jsonb_build_array(extract(epoch from clock_timestamp())::numeric(16, 3), case n.state when 'ready' then 'retried' else n.state end,
+           -- failures first: of a large group no more is kept than a person reads; one time for all, or it would turn their order round
+           (select jsonb_agg(jsonb_build_array(extract(epoch from (select clock_timestamp()))::numeric(16, 3), case n.state when 'ready' then 'retried' else n.state end,
                                                left(n.key, 200), left(n.error_class, 60), left(n.error_message, 200)) order by n.id desc)
               from (select * from (
                    (select f.id, f.state, f.key, f.error_class, f.error_message from done f where f.state = 'failed' limit 20)
