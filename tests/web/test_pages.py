@@ -70,14 +70,14 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def server(
-    server_url: str, database_template: DatabaseTemplate, pooled: PgBouncer | None
+    server_url: str, database_template: DatabaseTemplate, pooled_by: PgBouncer | None
 ) -> Iterator[Web]:
     """One server with the pages for all tests: making one costs more than most tests do."""
     template = database_template("complete", install_everything)
     name = f"{template}_pages"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}".encode())
-        database = database_of(server_url, name, pooled)
+        database = database_of(server_url, name, pooled_by)
         EngineDatabases.save_rows(database.direct)
         with serving(database, parts=("runner.web.stream", "runner.web.pages")) as made:
             yield made
