@@ -177,7 +177,10 @@ def test_nobody_is_kept_from_his_share(engine: Engine, name: str) -> None:
             reply = take(engine, name, holder, 8)
             got[holder] += len(reply["starts"])
             began, ended = began or reply["now_s"], reply["now_s"]
-    assert min(got.values()) > 0.5 * max(got.values())
+    greedy, *others = (got[holder] for holder in processes)
+    assert greedy < 2 * min(others)
+    # behind a pooler replies are slow, and who asks often asks too early more often
+    assert min(got.values()) > 0.3 * max(got.values())
 
 
 def test_sessions_that_ask_at_once_get_different_times(engine: Engine, name: str) -> None:
