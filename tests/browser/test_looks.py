@@ -38,10 +38,13 @@ LONG = "a" * 60
 
 WRONG = (Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 
+SHOWN = "document.images.length && [...document.images].every(i => i.complete && i.naturalWidth)"
+"""Pictures were downloaded, cut, and sent."""
+
 
 @pytest.fixture
 def filled(console: Console) -> Console:
-    """With results, failures, a pair of payments and a face to name."""
+    """With results, failures, a schedule, a window and a face to name."""
     work = Work(Database("", console.url, console.url))
     work.run(ok=40, failed=3)
     work.run(failed=1, error_class=LONG)
@@ -82,6 +85,8 @@ def test_every_page_can_be_read(filled: Console, pages: Pages, log_in: LogIn) ->
             if name == "task":
                 page.get_by_text("Options of the next run").click()
                 expect(page.locator('[data-live="live"]')).to_have_text("Live")
+            if name == "faces":
+                page.wait_for_function(SHOWN)
             _check(page, f"{name}-{look}")
         page.context.close()
     assert [one for one in pages.complaints if "404" not in one] == []
