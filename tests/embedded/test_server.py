@@ -100,8 +100,8 @@ def test_starts_at_the_same_time_make_one_server(make_server: MakeServer) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["with space", "\"b\" 'c' %20?&#=\\ü", "a,b", "x" * 200],
-    ids=["space", "marks", "comma", "long"],
+    ["a, \"b\" 'c' %20?&#=\\ü", "x" * 200],
+    ids=["marks", "long"],
 )
 def test_any_folder_name_will_do(make_server: MakeServer, name: str) -> None:
     """Spaces, punctuation and paths too long for a socket are all usable, also after a restart."""
