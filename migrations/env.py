@@ -3,15 +3,17 @@
 Called through `runner.database.migrate`, which hands over the connection and the bindings.
 """
 
+from typing import Any
+
 from alembic import context
 
 VERSION_TABLE = "alembic_version"
 SCHEMA = "backfill"
 
 
-def configure(**how: object) -> None:
+def configure(**how: Any) -> None:
     """Configure alembic's context, the same online and offline."""
-    context.configure(  # type: ignore[arg-type]
+    context.configure(
         target_metadata=None,
         version_table=VERSION_TABLE,
         version_table_schema=SCHEMA,
