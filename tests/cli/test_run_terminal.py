@@ -17,6 +17,7 @@ from runner.cli.progress import numbers, share
 from runner.loop.relay import Relay
 from tests.plugins.processes import SampleDatabase
 from tests.plugins.terminal import OpenTerminal
+from tests.plugins.waiting import wait_until
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -57,6 +58,8 @@ def test_leaving_at_once_restores_the_cursor(
     sampled.items(wait=4)
     shown = terminal(sampled.url, "run", "sample")
     shown.shows("elapsed")
+    # a process without rows in the works is gone at the first one
+    wait_until(lambda: sampled.states().get("running"))
     shown.process.send_signal(signal.SIGINT)
     shown.shows("interrupt again to leave at once")
     shown.process.send_signal(signal.SIGINT)

@@ -15,6 +15,16 @@ _STAMPS = 35
 _TIMESPEC = struct.Struct("@ll")
 
 
+def ask_for_stamps(own: socket.socket) -> None:
+    """Have the kernel stamp what this socket receives, where it can: on Linux.
+
+    The first socket of a machine that asks switches it on a moment later, in the background; what
+    comes meanwhile is stamped when it is read. A server's listening socket asks in time.
+    """
+    if sys.platform == "linux":
+        own.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+
+
 class StampedStream(io.RawIOBase):
     """What a connection receives. `arrived` is when its latest first bytes did.
 
@@ -23,11 +33,9 @@ class StampedStream(io.RawIOBase):
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._room = 0
+        self._room = socket.CMSG_SPACE(_TIMESPEC.size)
         self.arrived: float | None = None
-        if sys.platform == "linux":
-            connection.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
-            self._room = socket.CMSG_SPACE(_TIMESPEC.size)
+        ask_for_stamps(connection)
 
     def readable(self) -> bool:
         """It is."""

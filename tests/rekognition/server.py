@@ -6,7 +6,7 @@ import io
 import time
 
 from tests.plugins.loopback import LOOPBACK, Exchange, LoopbackServer
-from tests.rekognition.arrival import StampedStream
+from tests.rekognition.arrival import StampedStream, ask_for_stamps
 from tests.rekognition.control import PREFIX, Control
 from tests.rekognition.service import Call, Reply
 from tests.rekognition.settings import Settings
@@ -62,4 +62,5 @@ class RekognitionServer(LoopbackServer):
     def server_bind(self) -> None:
         """Bind to the port that is asked for."""
         self.server_address = (LOOPBACK, self._port)
+        ask_for_stamps(self.socket)
         super().server_bind()
