@@ -1,6 +1,10 @@
 """Fixtures of all tests; each plugin holds those of one kind."""
 
+import os
 import signal
+
+# Hundreds of processes that tests start would each compile the program anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # In the background of a shell Ctrl-C is ignored, and under nohup a hang-up. The processes that
 # tests start would inherit that; a handler of any kind they don't.

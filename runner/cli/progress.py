@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Self
 
 import psycopg
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.text import Text
 
 from runner.cli.common import Settings
 from runner.cli.run_options import RunOptions
@@ -72,17 +69,6 @@ def numbers(run: dict[str, Any], rate: float) -> list[str]:
     return parts
 
 
-class _Bar(Progress):
-    """The bar, with the numbers on a line of their own below it, and why nothing moves."""
-
-    below: tuple[str, ...] = ()
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        yield self.make_tasks_table(self.tasks)
-        for line in self.below:
-            yield Text(line, no_wrap=True, overflow="ellipsis")
-
-
 class Display:
     """Shows a run's numbers from the database, in a thread and session of its own.
 
@@ -102,9 +88,9 @@ class Display:
             stop=self._stop,
             persistent=True,
         )
-        self._console = Console(stderr=True)
         self._recent = Recent()
-        live = self._console.is_terminal and output.log_format == "text"
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        live = terminal and output.log_format == "text"
         show = self._live if live else self._lines
         self._thread = None
         if not options.json:
@@ -142,22 +128,15 @@ class Display:
         return run, numbers(run, 0.0 if note else rate), printable(note) if note else None
 
     def _live(self) -> None:
-        columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[share]}", markup=False),
-        )
-        with _Bar(*columns, console=self._console, transient=True, expand=True) as bar:
-            shown = bar.add_task(self._task, total=None, share="starting")
+        # Imported late: it is a sixth of what a process has to import, and most have no terminal.
+        from runner.cli.bar import Bar
+
+        with Bar(self._task) as shown:
             while not self._stop.is_set():
                 run, words, note = self._read()
-                bar.below = ("  " + "  ".join(words), *((f"  {note}",) if note else ()))
-                bar.update(
-                    shown,
-                    completed=run["processed"],
-                    total=max(run["found"], run["processed"]) or None,
-                    share=share(run),
-                )
+                total = max(run["found"], run["processed"])
+                below = ["  ".join(words), *([note] if note else [])]
+                shown.show(run["processed"], total, share(run), below)
                 self._stop.wait(LOOK_EVERY_S)
 
     def _lines(self) -> None:

@@ -67,7 +67,7 @@ select format('select setval(%L, %s, %L)', oid::regclass::text,
   from pg_class c join pg_sequence s on s.seqrelid = c.oid
 """
 
-SIZE = "select sum(pg_relation_size(oid)) from pg_class where relkind in ('r', 'i', 't')"
+SIZE = "select pg_database_size(current_database())"
 
 END_OTHERS = """
 select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity

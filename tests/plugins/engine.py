@@ -340,18 +340,22 @@ class EngineDatabases:
                 connection.execute(f"create table saved.{table} as table backfill.{table}".encode())
 
     def _put_back_rows(self, connection: psycopg.Connection[Any]) -> None:
-        # the audit lets nobody delete from it while its trigger is on
-        connection.execute("set session_replication_role = replica")
-        connection.execute("delete from item")
-        connection.execute("delete from saved.dial")
-        # no copies of these: their columns' type would keep the engine from being removed
-        connection.execute("delete from backfill.pgqueuer")
-        connection.execute("delete from backfill.pgqueuer_log")
+        statements = [
+            # the audit lets nobody delete from it while its trigger is on
+            "set session_replication_role = replica",
+            "delete from item",
+            "delete from saved.dial",
+            # no copies of these: their columns' type would keep the engine from being removed
+            "delete from backfill.pgqueuer",
+            "delete from backfill.pgqueuer_log",
+        ]
         for table in TABLES:
-            connection.execute(f"delete from backfill.{table}".encode())
-            connection.execute(
-                f"insert into backfill.{table} overriding system value table saved.{table}".encode()
-            )
+            statements += [
+                f"delete from backfill.{table}",
+                f"insert into backfill.{table} overriding system value table saved.{table}",
+            ]
+        # sent at once: so many answers to wait for take longer than the statements do
+        connection.execute(";".join(statements).encode())
 
     def _look(self, connection: psycopg.Connection[Any]) -> str:
         (found,) = connection.execute(CATALOGUE.encode()).fetchone() or ("",)
