@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # Hundreds of processes that tests start would each compile the program anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -23,3 +25,9 @@ pytest_plugins = [
     "tests.plugins.terminal",
     "tests.rekognition.fixtures",
 ]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no process ends with one while the others have nothing."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -18,6 +18,7 @@ import psycopg
 
 from runner.cli.common import Settings
 from runner.cli.hook_options import commands_of
+from runner.cli.parent import stop_with
 from runner.cli.run_options import RunOptions, threads
 from runner.cli.stopping import Stopping, leave_at_once, on_signals
 from runner.contract import Task
@@ -41,14 +42,14 @@ _CODES = {
 }
 
 
-def limits(task: Task, options: RunOptions, parent: int | None = None) -> Limits:
+def limits(task: Task, options: RunOptions) -> Limits:
     """How long a process of this command stays."""
     return Limits(
         threads(task, options),
         options.max_duration,
         options.grace,
         options.exit_on_pause,
-        parent,
+        options.child is not None,
         options.patience,
         options.follow,
     )
@@ -177,13 +178,14 @@ def child_environment(conninfo: str, hooks: Mapping[str, str]) -> dict[str, str]
 
 def _limits_at(task: Task, options: RunOptions, run: Mapping[str, Any]) -> Limits:
     """How long a child stays at this run."""
-    return replace(limits(task, options, options.child), new_rows_only=run["standing"])
+    return replace(limits(task, options), new_rows_only=run["standing"])
 
 
 def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
     """Work for the run that the command above started; why it left, as an exit code."""
     run, commands = options.join or 0, commands_of(options)
     with on_signals() as stopping, ExitStack() as hooks:
+        stop_with(options.child, stopping.event)
         with Session(
             conninfo,
             name=f"backfill run {run}",

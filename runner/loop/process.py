@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 
@@ -24,7 +23,7 @@ from runner.loop.limits import Buckets
 from runner.loop.model import Job, Outcome
 from runner.loop.pace import Pace
 from runner.loop.rate import Rate
-from runner.loop.stay import Limits, fall_silent, say_what_is_waited_for
+from runner.loop.stay import Limits, say_what_is_waited_for
 from runner.options import own_condition
 
 __all__ = ["RUN_HAS_ENDED", "Limits", "Process"]
@@ -159,7 +158,7 @@ class Process:
         try:
             if self._trouble() is None:
                 self._session.call("release", runner=runner, keep=list(self._held))
-            if self._held and self._limits.parent is None:
+            if self._held and not self._limits.child:
                 say_what_is_waited_for(reason, len(self._held), self._limits.grace)
             while self._held and self._trouble() is None and time.monotonic() < deadline:
                 self._rest(BUSY_POLL_S)
@@ -215,9 +214,6 @@ class Process:
         if self._pool.halted is not None:
             raise self._halted(self._pool.halted)
         if self._stop.is_set():
-            return "interrupted"
-        if self._limits.parent is not None and os.getppid() != self._limits.parent:
-            fall_silent()
             return "interrupted"
         longest = self._limits.max_duration
         if longest is not None and time.monotonic() - self._began >= longest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 
 from runner.database.session import PATIENCE_S
@@ -14,7 +13,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a process stays. `max_duration`, `grace` and `patience` (with a lost server) are
-    seconds; with `parent` it stops when that process is no longer its parent. With `follow` it
+    seconds; as a `child` it leaves it to its command to say what is waited for. With `follow` it
     stays after all is done, for new rows. With `new_rows_only` its run is there for these alone.
     """
 
@@ -22,7 +21,7 @@ class Limits:
     max_duration: float | None = None
     grace: float = 30.0
     exit_on_pause: bool = False
-    parent: int | None = None
+    child: bool = False
     patience: float = PATIENCE_S
     follow: bool = False
     new_rows_only: bool = False
@@ -32,11 +31,3 @@ def say_what_is_waited_for(reason: str, rows: int, grace: float) -> None:
     """Tell why the process is not gone yet, and how to make it go."""
     again = "; interrupt again to leave at once" if reason == "interrupted" else ""
     log.info("stopping: finishing %d rows in the works, for up to %.0f s%s", rows, grace, again)
-
-
-def fall_silent() -> None:
-    """The process that read what this one says is gone; a write into its pipe would fail rows."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Console, LogIn, Pages, screenshot
@@ -11,6 +12,7 @@ from tests.browser.conftest import Console, LogIn, Pages, screenshot
 GOOD, BROKEN = 60, 3
 
 
+@pytest.mark.slow
 def test_a_run_from_its_start_to_the_retry_of_what_failed(
     console: Console, pages: Pages, log_in: LogIn
 ) -> None:

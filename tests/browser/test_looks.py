@@ -65,6 +65,7 @@ def filled(console: Console) -> Console:
     return console
 
 
+@pytest.mark.slow
 def test_every_page_can_be_read(filled: Console, pages: Pages, log_in: LogIn) -> None:
     """At any width nothing sticks out, texts have the contrast of WCAG AA, and nothing complains;
     what each page looks like is kept as an artifact.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Console, LogIn, Pages
 
 
+@pytest.mark.slow
 def test_a_page_goes_on_by_itself_after_the_server_was_away(
     console: Console, pages: Pages, log_in: LogIn
 ) -> None:

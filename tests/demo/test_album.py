@@ -103,6 +103,7 @@ def embedded_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "embedded"
 
 
+@pytest.mark.slow
 def test_faces_are_found_and_named(
     database: Database, embedded_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

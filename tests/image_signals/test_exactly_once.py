@@ -15,9 +15,9 @@ def test_the_same_pairs_are_found_though_processes_are_killed(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     """Payments, pairs and the hash index end the same, and every copy's original is found."""
-    true = draw(tmp_path, 10)
+    true = draw(tmp_path, 6)
     outcomes = []
-    for workers, kill_every in ((1, None), (3, 1.0)):
+    for workers, kill_every in ((1, None), (3, 0.8)):
         url = new_database().url
         prepare(url, tmp_path, seed=7)
         report = analyse(url, tmp_path, workers, kill_every)

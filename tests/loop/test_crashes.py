@@ -20,13 +20,13 @@ UNRULY = "tests.loop.unruly:task"
 @pytest.mark.slow
 def test_poison_row_is_the_only_one_blamed(sampled: SampleDatabase, run_sample: StartRun) -> None:
     """A row that kills its process fails as `crashed`; rows in the same process do not."""
-    sampled.items(ok=30, crash=1, slow=30)
+    sampled.items(ok=4, crash=1, slow=4)
     sampled.do("update backfill.task set max_attempts = 2")
     command = run_sample(sampled, "--workers", "2")
     assert command.ended() == 3, command.err
-    assert sampled.states() == {"ok": 60, "failed": 1}
-    assert sampled.one("select count(*) from item where writes = 1") == 60
-    failure = sampled.failure(31)
+    assert sampled.states() == {"ok": 8, "failed": 1}
+    assert sampled.one("select count(*) from item where writes = 1") == 8
+    failure = sampled.failure(5)
     assert failure["error_class"] == "crashed"
     assert "died while it held this row" in failure["error_message"]
     # of its neighbours' attempts none counts
@@ -75,9 +75,9 @@ def test_rows_reserved_for_a_run_that_died_are_done_by_the_next(
     sampled: SampleDatabase, run_sample: StartRun
 ) -> None:
     """After kill -9 of a run with a condition, another run waits for its rows and does them."""
-    sampled.items(slow=200)
+    sampled.items(slow=100)
     sampled.do("update backfill.task set lease = '3 seconds'")
-    first = run_sample(sampled, "--where", "native_key <= 150")
+    first = run_sample(sampled, "--where", "native_key <= 80")
     first.until(lambda: sampled.done() > 0)
     first.process.kill()
     first.ended()

@@ -139,6 +139,7 @@ def test_rate_follows_the_work() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+@pytest.mark.slow
 def test_memory_does_not_grow(sampled: SampleDatabase, run_sample: StartRun) -> None:
     """A process needs no more memory after 50,000 rows than it did after 10,000."""
     sampled.do("alter table item disable trigger count_writes")

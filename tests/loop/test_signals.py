@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.plugins.processes import Command, SampleDatabase, StartRun
+from tests.plugins.processes import Command, SampleDatabase, StartRun, proxied
 from tests.plugins.waiting import wait_until
 
 LetGo = Callable[[], None]
@@ -104,6 +104,22 @@ def test_children_stop_when_their_parent_is_killed(
     assert sampled.one("select exit_reason from backfill.run") == "interrupted"
     assert set(sampled.writes()) == {0, 1}
     assert sampled.one("select count(*) from backfill.attempt_error") == 0
+
+
+def test_children_of_a_killed_parent_wait_for_no_server(
+    sampled: SampleDatabase, run_sample: StartRun
+) -> None:
+    """Nobody would stop them later, so an outage doesn't keep them, however patient they are."""
+    sampled.items(slow=1000)
+    with proxied(sampled.url) as proxy:
+        command = run_sample(sampled, "--workers", "2", "--grace", "1s", url=proxy.url)
+        command.until(lambda: len(sampled.live()) == 2 and sampled.done() > 0)
+        children = command.children()
+    # from here on nothing listens there
+    command.says("can't be used now")
+    command.process.kill()
+    wait_until(lambda: not any(alive(pid) for pid in children))
+    assert sampled.states().keys() == {"ok", "ready", "running"}
 
 
 def test_an_interrupt_before_the_work_starts_nothing(

@@ -116,8 +116,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process a core, each with a server of its own; one for a server that is given."""
-    return 1 if os.environ.get("TEST_DATABASE_URL") else min(4, os.cpu_count() or 1)
+    """Each process has a server of its own, and one more than there are cores, since many tests
+    wait for something. For a server that is given there is one process.
+    """
+    return 1 if os.environ.get("TEST_DATABASE_URL") else min(4, (os.cpu_count() or 1) + 1)
 
 
 @pytest.fixture(scope="session")

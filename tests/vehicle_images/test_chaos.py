@@ -17,7 +17,7 @@ def test_killed_processes_leave_the_same_rows_and_objects(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     """From a hostile host come the same rows, outcomes and objects, at no more than its rate."""
-    plan = Plan(vehicles=20, urls=6, rate=60, workers=2, threads=6, most_kills=3, timeout=1.5)
+    plan = Plan(vehicles=12, urls=5, rate=60, workers=2, threads=6, most_kills=2, timeout=1.5)
     outcomes: list[Outcome] = []
     with Host(burst_every=4.0, burst_for=0.3) as host:
         for killed in (False, True):

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.plugins.loopback import Exchange
 from tests.plugins.picture_host import PictureHost, body
 from tests.vehicle_images.conftest import Run, Start
@@ -63,6 +65,7 @@ def waits(exchange: Exchange) -> None:
     exchange.hang_up()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(
     own_vehicles: Vehicles,
     start: Start,

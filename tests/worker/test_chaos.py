@@ -13,7 +13,7 @@ from runner.errors import ExitCode
 from tests.plugins.processes import SampleDatabase, sampled_on
 from tests.worker.conftest import Ask, StartWorker, ended, ready
 
-SECONDS = int(os.environ.get("BACKFILL_CHAOS_S", "12"))
+SECONDS = int(os.environ.get("BACKFILL_CHAOS_S", "8"))
 """How long schedules are fired; `make chaos-schedules` gives them a minute."""
 
 TICKS = "select count(*) from backfill.tick"
@@ -25,6 +25,7 @@ select max(fired_at - at) from backfill.tick
  where at > (select min(at) + interval '3 seconds' from backfill.tick)"""
 
 
+@pytest.mark.slow
 def test_each_tick_is_fired_once_whoever_dies(sampled: SampleDatabase, worker: StartWorker) -> None:
     """Two workers, a tick a second, one worker killed and started again all the time."""
     sampled.do("select backfill.set_schedule('s', 'sample', '* * * * * *')")
