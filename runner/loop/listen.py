@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from uuid import uuid4
 
 import psycopg
 
 from runner.database import failures
 from runner.database.files import statement
-from runner.database.session import Connection, connect, is_direct
+from runner.database.hearing import heard, listens
+from runner.database.session import Connection, connect
 from runner.errors import DatabaseUnreachable
 
 log = logging.getLogger(__name__)
 
-PROOF_S = 2.0
-"""How long a NOTIFY to oneself may take before the connection is held to be deaf."""
+CHANNEL = "backfill_arrival"
+"""Where `backfill.wake` notifies."""
 
 NAP_S = 0.5
 """Longest sleep; then the process is asked again whether it still sleeps."""
@@ -60,7 +59,7 @@ class Listener:
         while not self._stop.is_set() and self.hears is not False:
             try:
                 with connect(self._conninfo, name=self._name) as connection:
-                    self.hears = self._proves_to_hear(connection)
+                    self.hears = self._listens(connection)
                     while self.hears and not self._stop.is_set():
                         self._nap(connection)
             except (psycopg.Error, DatabaseUnreachable) as error:
@@ -68,14 +67,9 @@ class Listener:
                 log.debug("%s: %s", self._name, failures.first_line(error))
                 self._stop.wait(RECONNECT_S)
 
-    def _proves_to_hear(self, connection: Connection) -> bool:
-        # LISTEN through a pooler would be some other client's from the next transaction on
-        if is_direct(connection):
-            word = uuid4().hex
-            connection.execute(statement("listen"))
-            connection.execute(statement("notify_self"), {"word": word})
-            if _heard(connection, word, PROOF_S):
-                return True
+    def _listens(self, connection: Connection) -> bool:
+        if listens(connection, CHANNEL, statement("listen")):
+            return True
         log.debug("%s: nothing is heard here; new rows are found by polling", self._name)
         return False
 
@@ -86,16 +80,7 @@ class Listener:
             return
         task = {"task": self._task}
         connection.execute(statement("sleep"), task)
-        heard = _heard(connection, self._task, NAP_S)
+        woken = heard(connection, self._task, NAP_S)
         connection.execute(statement("awake"), task)
-        if heard:
+        if woken:
             self._woken()
-
-
-def _heard(connection: Connection, word: str, seconds: float) -> bool:
-    """Whether this is notified within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if any(said.payload == word for said in connection.notifies(timeout=left, stop_after=1)):
-            return True
-    return False

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 
 from runner.database import failures
-from runner.database.files import statement
-from runner.database.session import Connection, connect, is_direct
+from runner.database.hearing import PROOF, listens
+from runner.database.session import Connection, connect
 from runner.errors import DatabaseUnreachable
 
 log = logging.getLogger(__name__)
 
-PROOF_S = 2.0
-"""How long a NOTIFY to oneself may take before the connection is held to be deaf."""
-
 NAP_S = 1.0
 """How often the thread looks whether it is to end."""
-
-PROOF = "proof "
-"""What a NOTIFY to oneself begins with; other processes' ears pass over it."""
 
 RECONNECT_S = 1.0
 """Pause before another connection, after one was lost."""
@@ -60,7 +52,7 @@ class Ear:
         while not self._stop.is_set() and self.hears is not False:
             try:
                 with connect(self._conninfo, name=self._name) as connection:
-                    self.hears = self._proves_to_hear(connection)
+                    self.hears = self._listens(connection)
                     while self.hears and not self._stop.is_set():
                         for said in connection.notifies(timeout=NAP_S):
                             if not said.payload.startswith(PROOF):
@@ -70,18 +62,9 @@ class Ear:
                 log.debug("%s: %s", self._name, failures.first_line(error))
                 self._stop.wait(RECONNECT_S)
 
-    def _proves_to_hear(self, connection: Connection) -> bool:
-        # LISTEN through a pooler would be some other client's from the next transaction on
-        if is_direct(connection):
-            word = PROOF + uuid4().hex
-            connection.execute(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
-            connection.execute(
-                statement("notify_channel"), {"channel": self._channel, "payload": word}
-            )
-            deadline = time.monotonic() + PROOF_S
-            while (left := deadline - time.monotonic()) > 0:
-                for said in connection.notifies(timeout=left, stop_after=1):
-                    if said.payload == word:
-                        return True
+    def _listens(self, connection: Connection) -> bool:
+        listen = sql.SQL("listen {}").format(sql.Identifier(self._channel))
+        if listens(connection, self._channel, listen):
+            return True
         log.info("nothing is notified through this connection; what is new is found by polling")
         return False

@@ -1,4 +1,4 @@
-// What is wrong with how a page looks: texts that are too pale, and what sticks out of the window.
+// What is wrong with how a page looks: texts that are too pale, and what sticks out of its card.
 () => {
   const numbers = (text) => text.match(/[\d.]+/g).map(Number);
   // relative luminance and contrast: WCAG 2.2
@@ -19,8 +19,12 @@
   for (const node of document.body.querySelectorAll("*")) {
     if (node.closest("svg, .unseen, .skip, [hidden], template, :disabled")) continue;
     const box = node.getBoundingClientRect();
-    if (box.right > innerWidth + 1 && !node.closest(".wide, .log")) {
-      wrong.push(`${node.tagName}.${node.className} sticks out by ${box.right - innerWidth}`);
+    const card = node.parentElement.closest(".card");
+    const edge = card
+      ? card.getBoundingClientRect().right - parseFloat(getComputedStyle(card).paddingRight)
+      : innerWidth;
+    if (box.right > edge + 1 && !node.closest(".wide, .log")) {
+      wrong.push(`${node.tagName}.${node.className} sticks out by ${box.right - edge}`);
     }
     const own = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
     if (!own) continue;
