@@ -13,6 +13,8 @@ class Bar(Progress):
     """A bar on stderr with lines of text below it; gone without a trace at its end."""
 
     def __init__(self, name: str) -> None:
+        # first, since the base class draws at once
+        self._below: tuple[str, ...] = ()
         super().__init__(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -21,7 +23,6 @@ class Bar(Progress):
             transient=True,
             expand=True,
         )
-        self._below: tuple[str, ...] = ()
         self._only: TaskID = self.add_task(name, total=None, share="starting")
 
     def get_renderables(self) -> Iterable[RenderableType]:
