@@ -50,8 +50,9 @@ class Terminal:
         return self._shown.decode("utf-8", "replace")
 
     def shows(self, words: str, seconds: float = 30.0) -> None:
-        """Return once it has shown this."""
-        wait_until(lambda: words in self.text, seconds=seconds)
+        """Return once it has shown this; fail at once where the process ends before."""
+        wait_until(lambda: words in self.text or self.process.poll() is not None, seconds=seconds)
+        assert words in self.text
 
     def types(self, text: str) -> None:
         """Press these keys."""
