@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+LAST_WORDS = "backfill: "
+"""How the line on stderr begins that says why a command did not come to its end."""
+
 
 class ExitCode(IntEnum):
     """Exit codes of every `backfill` command; documented in `docs/exit-codes.md`."""

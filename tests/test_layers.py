@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "contract",
         "errors",
     },
-    "worker": {"loop", "hooks", "options", "database", "contract", "errors"},
+    "worker": {"loop", "hooks", "options", "redaction", "database", "contract", "errors"},
     "cli": {
         "worker",
         "hooks",

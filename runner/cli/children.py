@@ -22,6 +22,7 @@ from runner.cli.parent import stop_with
 from runner.cli.run_options import RunOptions, threads
 from runner.cli.stopping import Stopping, leave_at_once, on_signals
 from runner.contract import Task
+from runner.database.files import preload
 from runner.database.session import Session
 from runner.errors import BackfillError, DatabaseUnreachable, ExitCode
 from runner.hooks.batches import batch_command
@@ -183,6 +184,8 @@ def _limits_at(task: Task, options: RunOptions, run: Mapping[str, Any]) -> Limit
 
 def work_as_child(conninfo: str, task: Task, options: RunOptions) -> ExitCode:
     """Work for the run that the command above started; why it left, as an exit code."""
+    # one that does new rows stays for weeks
+    preload()
     run, commands = options.join or 0, commands_of(options)
     with on_signals() as stopping, ExitStack() as hooks:
         stop_with(options.child, stopping.event)

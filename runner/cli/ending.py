@@ -10,7 +10,7 @@ import click
 
 from runner.cli.common import Settings
 from runner.cli.logs import as_json
-from runner.errors import BackfillError, ExitCode
+from runner.errors import LAST_WORDS, BackfillError, ExitCode
 from runner.redaction import printable, redact
 
 log = logging.getLogger(__name__)
@@ -76,4 +76,4 @@ def _say(message: str) -> None:
     if as_json():
         log.error(line)
     else:
-        click.echo(f"backfill: {line}", err=True)
+        click.echo(f"{LAST_WORDS}{line}", err=True)

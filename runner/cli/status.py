@@ -65,6 +65,7 @@ def status(ctx: click.Context, task: str | None, watch: float | None, as_json: b
 
 def snapshot(session: Session, task: str | None) -> dict[str, Any]:
     """What `--json` prints, each a list of rows: what the views of these names say."""
+    runs = session.call("runs", task=task, limit=RUNS)
     return {
         "progress": session.call("progress", task=task),
         "throughput": session.call("throughput", task=task),
@@ -72,7 +73,8 @@ def snapshot(session: Session, task: str | None) -> dict[str, Any]:
         "running": session.call("running", task=task, limit=HELD),
         "stalled": session.call("stalled", task=task),
         "budgets": session.call("budgets", task=task),
-        "runs": session.call("runs", task=task, limit=RUNS),
+        "runs": runs,
+        "run_errors": session.call("run_errors", runs=[row["run"] for row in runs]),
     }
 
 
@@ -105,6 +107,9 @@ def _show(found: Mapping[str, Any]) -> None:
             ["run", "task", "status", "started_at", "elapsed", "found", "ok", "nothing_found",
              "skipped", "failed", "retried", Column("requested_by", "by")],
         )  # fmt: skip
+    if found["run_errors"]:
+        heading("\nwhy runs were stopped by an error")
+        table(found["run_errors"], ["run", "task", "why"])
 
 
 def _show_task(

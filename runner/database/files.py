@@ -33,3 +33,9 @@ def statement(name: str) -> str:
     """
     text = (sql_folder() / "runtime" / f"{name}.sql").read_text(encoding="utf-8")
     return "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip()
+
+
+def preload() -> None:
+    """Read every statement now: what runs for weeks outlives an upgrade that replaces the files."""
+    for path in (sql_folder() / "runtime").glob("*.sql"):
+        statement(path.stem)

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Match
 
 from runner import __version__
+from runner.database.files import preload
 from runner.web import api, health, metrics, openapi
 from runner.web.database import Database
 from runner.web.middleware import AccessLog, BodyLimit, Head, Mistakes, SecurityHeaders
@@ -41,6 +42,7 @@ def create_app(settings: Settings, parts: Sequence[str] = PARTS) -> FastAPI:
     Its state has `settings`, `database`, `draining` (set once the server is told to stop), and
     `on_drain`: what is to be called then, without blocking.
     """
+    preload()
     database = Database(
         settings.conninfo, connections=settings.connections, patience_s=settings.patience_s
     )

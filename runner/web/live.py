@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 LINES = 40
 """Rows that have a line in one picture, and as many events, unless more are asked for."""
 
+FAILURES = 200
+"""Failed attempts that have a line in what is new; of more of them at once, the newest."""
+
+FAILED = frozenset({"failed", "retried"})
+
 SPARK_STEP_S = 60
 """Seconds of one number of a sparkline."""
 
@@ -74,6 +79,8 @@ def look(
 ) -> Look:
     """A task now, with what happened since `cursor`, or lately: so many rows at most, and events.
 
+    Failures since `cursor` come beside these rows.
+
     Raises `Problem`: not_installed, unavailable.
     """
     known = cursor or Cursor()
@@ -86,6 +93,7 @@ def look(
         after=known.after,
         beyond=sorted(known.beyond),
         lines=lines,
+        failures=lines if cursor is None else FAILURES,
     )
     if not found:
         raise Problem("not_installed", f"no task named {task!r} is installed")
@@ -144,8 +152,13 @@ def _plain(value: Any) -> Any:
 def _picture(row: Row, cursor: Cursor | None, most: int) -> Look:
     known = cursor or Cursor()
     batch = _batch_of(row)
+    rows = sorted((_row_line(one) for one in row["rows"]), key=_order)
+    if cursor is None:
+        lines = rows[-most:]
+    else:
+        lines = [line for line in rows if line.shown["kind"] not in FAILED][-most:]
+        lines += [line for line in rows if line.shown["kind"] in FAILED]
     # what people did is told however many rows there are
-    lines = sorted((_row_line(one) for one in row["rows"]), key=_order)[-most:]
     lines += [_event_line(one) for one in row["events"]]
     if batch is not None and not batch.known_to(known):
         lines.append(batch)

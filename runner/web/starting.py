@@ -6,14 +6,16 @@ The rules are those of `backfill run`, and so are the words.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
 from runner import registry
-from runner.contract import Task
+from runner.contract import Expected, Task
 from runner.errors import UsageError
 from runner.options import Completed, OptionsError, checked, complete, settings_of
 from runner.web.database import Calls, Database
@@ -52,12 +54,41 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a run is expected to need, by an earlier run, which finished `run_rows` with
+    `processes` at a time. US dollars: `usd_a_row` and `usd` in all, for these `calls` (provider,
+    operation, region, calls, calls_a_row, usd), at today's prices.
+    """
+
+    run: int
+    run_rows: int
+    processes: Decimal | None
+    takes: timedelta
+    usd_a_row: Decimal
+    usd: Decimal
+    calls: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a run would take: rows (counted, or the planner's estimate), and the first of them."""
+    """What a run would take: rows (counted, or the planner's estimate), and the first of them.
+
+    `expected` is None where no earlier run tells; `left_usd` is what the tightest budget leaves,
+    the task's (`left_per` month or total) or the run's own (`run`), None where there is none.
+    """
 
     found: int
     exact: bool
     first_keys: list[str]
+    expected: Expectation | None
+    left_usd: Decimal | None
+    left_per: str | None
+
+    def enough_for(self) -> int | None:
+        """For how many of the rows the budget has money; None: for all, as far as is known."""
+        if self.expected is None or self.left_usd is None or self.left_usd >= self.expected.usd:
+            return None
+        return int(self.found * max(self.left_usd, Decimal(0)) / self.expected.usd)
 
 
 def start(
@@ -98,7 +129,10 @@ def start(
 
 
 def look(database: Database, principal: Principal, request: StartRequest, rows: int) -> Outlook:
-    """What that run would take, asked where the database refuses any write. Raises `Problem`."""
+    """What that run would take and need, asked where the database refuses any write.
+
+    Earlier runs that paid others than this one would tell nothing of it. Raises `Problem`.
+    """
     task, done = _prepared(database, principal, request)
     chosen = {
         "task": task.name,
@@ -106,13 +140,25 @@ def look(database: Database, principal: Principal, request: StartRequest, rows: 
         "retry_failed": request.retry_failed,
         "options": Jsonb(done.settings),
     }
+    provider = next((one.provider for one in _paid_calls(task, done)), "")
     with database.transaction(principal, read_only=True) as calls:
-        counted = calls.one("count_pending", **chosen)
-        found, exact = counted["pending"], counted["exact"]
-        if done.limit is not None:
-            found, exact = min(found, done.limit), exact or found > done.limit
-        first = calls.call("preview", **chosen, limit=min(found, rows))
-    return Outlook(found, exact, [row["key"] for row in first])
+        told = calls.one("estimate_run", **chosen, limit=done.limit, provider=provider)
+        first = calls.call("preview", **chosen, limit=min(told["pending"], rows)) if rows else []
+    budgets = [(told["left_usd"], told["left_per"]), (done.settings.get("max_cost"), "run")]
+    left, per = min(
+        ((Decimal(str(usd)), per) for usd, per in budgets if usd is not None), default=(None, None)
+    )
+    keys = [row["key"] for row in first]
+    return Outlook(told["pending"], told["exact"], keys, _expectation(told), left, per)
+
+
+def _expectation(told: Mapping[str, Any]) -> Expectation | None:
+    if told["run"] is None:
+        return None
+    return Expectation(
+        told["run"], told["run_rows"], told["processes"], told["takes"], told["usd_a_row"],
+        told["usd"], told["calls"],
+    )  # fmt: skip
 
 
 def schedule_options(database: Database, principal: Principal, request: StartRequest) -> Jsonb:
@@ -193,16 +239,16 @@ def _out_of_range(task: Task, request: StartRequest) -> list[tuple[str, str]]:
 
 def _refuse_unagreed(task: Task, done: Completed, request: StartRequest) -> None:
     """Nobody can be asked, so who wants paid calls has to say so."""
-    # which calls a run makes is known by its settings; how many, only by its rows
-    if (
-        not request.yes
-        and task.expected is not None
-        and task.expected(settings_of(task, done.settings), ())
-    ):
+    if not request.yes and _paid_calls(task, done):
         raise Problem(
             "paid",
             f"a run of {task.name} makes paid calls; send yes: true to agree to what they cost",
         )
+
+
+def _paid_calls(task: Task, done: Completed) -> Sequence[Expected]:
+    """Which calls a run makes is known by its settings; how many, only by its rows."""
+    return () if task.expected is None else task.expected(settings_of(task, done.settings), ())
 
 
 def _refuse_paused(calls: Calls, name: str) -> None:

@@ -13,11 +13,15 @@ from runner.database.session import Session
 from runner.errors import BackfillError, ExitCode
 from runner.loop.relay import Relay
 from runner.loop.supervisor import Supervisor
+from runner.redaction import printable, redact
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
 """Time before a seat is tried again whose process could not work, or had nothing to do."""
+
+LONGEST_ERROR = 500
+"""Characters of a reason that the audit takes; see `backfill.fail_run()`."""
 
 BRIEF_RETRY_S = 2.0
 """The same where the process was asked to stop, or lost the database."""
@@ -60,12 +64,13 @@ class Seat:
 
     def work(self, session: Session, command: ChildCommand) -> Ending:
         """Keep a process at this seat until it leaves by itself, or is asked to."""
+        relay = Relay()
         supervisor = Supervisor(
             command.words(self.task, self.run, self.standing),
             1,
             _Progress(session, self.run),
             self.stop,
-            Relay(),
+            relay,
             command.environment,
             quiet=True,
         )
@@ -74,16 +79,19 @@ class Seat:
             supervisor.wait()
         except BackfillError as error:
             return Ending(over=False, after=RETRY_S, error=str(error))
-        return ending(supervisor.exit_codes, asked=self.stop.is_set())
+        return ending(supervisor.exit_codes, asked=self.stop.is_set(), said=relay.error)
 
 
-def ending(codes: Sequence[int], *, asked: bool) -> Ending:
-    """What the exit codes of a seat's processes mean for it; `asked`: they were told to stop."""
+def ending(codes: Sequence[int], *, asked: bool, said: str | None) -> Ending:
+    """What the exit codes of a seat's processes mean for it.
+
+    `asked`: they were told to stop. `said`: what they told of an error, for everybody to read.
+    """
     code = codes[-1] if codes else ExitCode.INTERRUPTED
     if code in (ExitCode.ERROR, ExitCode.USAGE):
-        return Ending(
-            over=False, after=RETRY_S, error="a process could not work; see the worker's log"
-        )
+        # the process has redacted it, but anything may write to its stderr
+        error = printable(redact(said or "a process could not work; see the worker's log"))
+        return Ending(over=False, after=RETRY_S, error=error[:LONGEST_ERROR])
     if asked or code < 0:
         return Ending(over=False)
     if code == ExitCode.UNREACHABLE or code == ExitCode.INTERRUPTED:

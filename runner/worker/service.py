@@ -18,6 +18,7 @@ from pgqueuer.domain.models import Job
 
 from runner.contract import Task
 from runner.database import failures
+from runner.database.files import preload
 from runner.database.session import PATIENCE_S, Session
 from runner.hooks.deliver import Deliverer
 from runner.worker.clock import Clock
@@ -60,6 +61,7 @@ class Worker:
         command: ChildCommand,
         stop: threading.Event,
     ) -> None:
+        preload()
         self._conninfo = conninfo
         self._tasks = tasks
         self._options = options

@@ -1,7 +1,8 @@
 -- Purpose: All that a task's page shows and its stream tells: progress, newest run, processes, rate, what happened since.
 -- Parameters: task: its name; known: numbers of the rows that are known already, by process; after: the last event
---   that is settled; beyond: later events that are known; lines: events at most
--- Index: as the views progress, runs and activity; runner_minute_by_task; runner_live; event_by_task
+--   that is settled; beyond: later events that are known; lines: events at most; failures: failed
+--   attempts at most
+-- Index: as the views progress, runs and activity; attempt_error_by_runner; runner_minute_by_task; runner_live; event_by_task
 -- Lock order: none
 select p.*, extract(epoch from p.eta)::bigint as eta_s, t.summary, t.paused_by, t.paused_reason, t.paused_at, clock_timestamp() as read_at,
        coalesce((select jsonb_agg(r.id order by r.id) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing), '[]') as live_runs,
@@ -22,7 +23,7 @@ select p.*, extract(epoch from p.eta)::bigint as eta_s, t.summary, t.paused_by, 
                    'heartbeat', floor(extract(epoch from clock_timestamp() - r.heartbeat_at)), 'direct', r.direct, 'note', r.note,
                    'silent', r.heartbeat_at < clock_timestamp() - interval '10 seconds') order by r.id)
                    from backfill.runner r where r.task = t.name and r.status = 'live'), '[]') as runners,
-       coalesce((select jsonb_agg(to_jsonb(w)) from backfill.recent_rows(t.name, %(known)s::jsonb) w), '[]') as rows,
+       coalesce((select jsonb_agg(to_jsonb(w)) from backfill.recent_rows(t.name, %(known)s::jsonb, %(failures)s) w), '[]') as rows,
        coalesce((select jsonb_object_agg(x.runner_id, x.seq) from backfill.runner_recent x where x.task = t.name), '{}') as numbers,
        coalesce((select jsonb_agg(jsonb_build_object('id', e.id, 'at', e.at, 'run', e.run_id, 'who', coalesce(e.token, e.who), 'part', w.part, 'kind', w.kind, 'words', w.words))
                    from (select x.* from backfill.event x

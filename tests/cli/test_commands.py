@@ -85,6 +85,17 @@ def test_status_shows_progress_processes_and_runs(on: Backfill, work: Work) -> N
     assert "a-host" in shown
 
 
+def test_status_says_why_an_error_stopped_a_run(on: Backfill, work: Work) -> None:
+    """In the words of the process that could not work, where a worker served the run."""
+    run = work.one("select backfill.start('quality_score')")
+    worker = work.one("select backfill.join_fleet('a-host', 1, 1, '{}')")
+    work.one("select backfill.fail_run(%s, %s, 'the storage can''t be reached')::text", run, worker)
+    assert on("status", "--json").json["run_errors"] == [
+        {"run": run, "task": "quality_score", "why": "the storage can't be reached"}
+    ]
+    assert "the storage can't be reached" in on("status").out
+
+
 def test_status_says_why_nothing_moves(on: Backfill, work: Work) -> None:
     """A paused task says who paused it and why; a silent process is listed as such."""
     on("pause", "quality_score", "--reason", "vacuum first")

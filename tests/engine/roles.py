@@ -16,10 +16,11 @@ READER = {
     "storing_tasks", "kept_objects", "utc_day", "utc_month", "price_usd", "calls_this_month",
     "estimate_usd", "task_spend", "run_spend", "budget_reason", "max_cost",
     "run_summary", "sample", "group_limit", "guard_now", "guard_amount",
-    "recent_rows", "row_words", "event_words", "rows_name", "review_counts",
+    "recent_rows", "row_words", "event_words", "rows_name", "review_counts", "estimate_jobs",
     "is_server", "token_name", "actor", "run_seats", "refuse_second", "known_schedule",
     "window_now", "window_reason", "hold_reason", "entrypoint_of", "seat_priority", "idle_reason",
     "run_facts", "hook_message", "webhook_host", "has_webhooks",
+    "run_time", "estimate_run",
 }  # fmt: skip
 RUNNER = READER | {
     "start", "create_run", "join_run", "runner_lock_space", "heartbeat", "leave", "end_run",

@@ -83,7 +83,7 @@ def test_a_task_s_view_that_fails_costs_its_words_only(engine: Engine) -> None:
 
 
 def test_the_last_twenty_rows_of_a_process_are_kept(engine: Engine) -> None:
-    """Over groups of any size; of a large one the failed rows first. Each has its number."""
+    """Over groups of any size, and every failed one beside them. Each has its number."""
     _, runner = engine.at_work(130)
     done(engine, runner, *["ok"] * 12)
     done(engine, runner, *["ok"] * 12)
@@ -91,11 +91,28 @@ def test_the_last_twenty_rows_of_a_process_are_kept(engine: Engine) -> None:
     assert engine.one(recent) == {"seq": 24, "kept": 20}
     numbers = "select number, key from backfill.recent_rows('sample') order by number"
     assert engine.rows(numbers) == [{"number": n, "key": str(n)} for n in range(5, 25)]
-    done(engine, runner, *["ok"] * 50, "failed", *["ok"] * 49)
+    done(engine, runner, *["ok"] * 50, "failed", *["ok"] * 48, "retry")
     assert engine.one(recent) == {"seq": 124, "kept": 20}
-    found = engine.rows("select number, outcome from backfill.recent_rows('sample')")
-    assert sorted(row["number"] for row in found) == list(range(105, 125))
-    assert [row["outcome"] for row in found].count("failed") == 1
+    found = engine.rows("select number, key, outcome from backfill.recent_rows('sample')")
+    assert sorted(row["number"] for row in found) == [75, *range(104, 125)]
+    assert all(row["key"] == str(row["number"]) for row in found)
+    failed = sorted((row["number"], row["outcome"]) for row in found if row["outcome"] != "ok")
+    assert failed == [(75, "failed"), (124, "retried")]
+
+
+def test_rows_of_a_process_that_died_are_told(engine: Engine) -> None:
+    """Those that it held are numbered after those that it was done with."""
+    _, runner = engine.at_work(5)
+    done(engine, runner, "ok", "failed")
+    engine.claim(runner, 3)
+    engine.rows("update backfill.runner set heartbeat_at = now() - interval '1 day'")
+    engine.rows("select backfill.rescue()")
+    found = engine.rows(
+        "select number, outcome, error_class from backfill.recent_rows('sample') order by number"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        (1, "ok", None), (2, "failed", "test"), *((n, "retried", "crashed") for n in (3, 4, 5)),
+    ]  # fmt: skip
 
 
 def test_only_what_is_not_known_comes(engine: Engine) -> None:

@@ -162,6 +162,7 @@ CALLS: list[tuple[str, frozenset[str]]] = [
     ("select * from backfill.watches", LOOK),
     ("select * from backfill.count_pending('sample')", LOOK),
     ("select * from backfill.preview('sample')", LOOK),
+    ("select * from backfill.estimate_run('sample')", LOOK),
     ("select backfill.start('sample')", STEER),
     ("select backfill.start_once('k', 'sample')", STEER),
     ("select backfill.set_schedule('s', 'sample', '* * * * *')", STEER),

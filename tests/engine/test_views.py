@@ -42,6 +42,27 @@ def test_progress_of_a_task_that_never_ran(engine: Engine) -> None:
     assert row["wait_reason"] == "not run yet"
 
 
+def test_of_very_many_waiting_rows_progress_says_about_how_many(engine: Engine) -> None:
+    """Up to 10,000 are counted; beyond that a total that stays while rows are done is estimated."""
+    fill = (
+        "insert into backfill.job (task, key, task_version)"
+        " select 'sample', n::text, 1 from generate_series(%s::integer, %s::integer) n"
+    )
+    engine.rows(fill, 1, 10_000)
+    looks(engine, 0, 10_000)
+    engine.rows(fill, 10_001, 12_000)
+    engine.rows("analyze backfill.job")
+    runner = engine.join(engine.start())
+    jobs = engine.claim(runner, 1000)["jobs"]
+    engine.finish(runner, [outcome(job) for job in jobs[:500]])
+    row = engine.progress()
+    assert (row["total_exact"], row["done"], row["running"]) == (False, 500, 500)
+    assert row["ready"] == pytest.approx(11_000, rel=0.05)
+    assert row["total"] == row["done"] + row["remaining"] == 500 + 500 + row["ready"]
+    engine.claim(runner, 1000)
+    looks(engine, 500, 11_500)
+
+
 def test_progress_of_a_run_from_beginning_to_end(engine: Engine) -> None:
     """done, remaining and total are exact at each step of a run, swept in chunks."""
     engine.add(1, 10)

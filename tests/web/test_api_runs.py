@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+from tests.engine.past import past_run
 from tests.web.conftest import Web
 
 RUNS = "/api/v1/runs"
@@ -155,3 +156,31 @@ def test_a_dry_run_changes_nothing(web: Web) -> None:
     assert (found["found"], found["found_exact"], len(found["first_keys"])) == (2, True, 2)
     assert set(found["first_keys"]) < set(keys)
     assert web.value("select count(*) from backfill.run") == 0
+
+
+def test_an_estimate_is_by_what_an_earlier_run_did(web: Web) -> None:
+    """Rows, US dollars, calls and seconds; a dry run says it with options, and a run that would pay
+    nobody isn't judged by one that paid.
+    """
+    web.run(
+        "insert into public.images (url, source_type)"
+        " select n || '.jpg', 'local_upload' from generate_series(1, 10) n"
+    )
+    run = past_run(web.connection, "quality_score", rows=50, minutes=5, calls={"DetectLabels": 100})
+    path = "/api/v1/tasks/quality_score"
+    free = web.get(f"{path}/estimate?limit=4")
+    assert free == {"task": "quality_score", "found": 4, "found_exact": True, "expected": None,
+                    "left_usd": None, "left_per": None}  # fmt: skip
+    web.run("select backfill.set_budget('quality_score', 1.5, 'total')")
+    options = {"options": {"detector": "rekognition"}}
+    paid = web.ask("POST", f"{path}/dry-run", options, by="viewer").json()
+    assert paid["expected"] == {
+        "run": run, "run_rows": 50, "processes": 1.0, "takes_s": 60.0, "usd_a_row": 0.002,
+        "usd": 0.02,
+        "calls": [{"provider": "rekognition", "operation": "DetectLabels", "region": "*",
+                   "calls": 20, "calls_a_row": 2.0, "usd": 0.02}],
+    }  # fmt: skip
+    assert (paid["left_usd"], paid["left_per"]) == (1.5, "total")
+    pace = past_run(web.connection, "quality_score", rows=20, minutes=2)
+    expected = web.get(f"{path}/estimate")["expected"]
+    assert (expected["run"], expected["usd"], expected["takes_s"]) == (pace, 0, 60)

@@ -68,7 +68,7 @@ def test_what_happens_is_told_as_it_happens(engine: Engine, server: Served) -> N
 
 
 def test_many_rows_at_once_are_counted(engine: Engine, server: Served) -> None:
-    """Of a large group twenty rows have a line, the failed ones first; the rest is a number."""
+    """Of a large group twenty rows have a line beside the failed ones; the rest is a number."""
     _, runner = engine.at_work(100)
     with watching(server, viewer(engine)) as client:
         client.next("log")
@@ -76,9 +76,41 @@ def test_many_rows_at_once_are_counted(engine: Engine, server: Served) -> None:
         results = [engine_plugin.outcome(j, "failed" if j["key"] == "7" else "ok") for j in jobs]
         engine.finish(runner, results)
         client.until(lambda: bool(client.rows()))
-        assert len(client.rows()) == 20
+        assert len(client.rows()) == 21
         assert "7" in client.rows()
-        assert client.more == 80
+        assert client.more == 79
+
+
+def test_no_failure_is_lost_between_two_looks(engine: Engine, server: Served) -> None:
+    """Of 500 rows in several groups each failed one has a line, once, in order; at a break, too."""
+    _, runner = engine.at_work(600)
+    token = viewer(engine)
+    failed = [str(key) for key in range(3, 600, 10)]
+    lines = []
+
+    def finish(groups: int) -> None:
+        with engine.connect(autocommit=False) as at_once:
+            for _ in range(groups):
+                jobs = engine.claim(runner, 100, on=at_once)["jobs"]
+                kinds = ["failed" if job["key"] in failed else "ok" for job in jobs]
+                results = [
+                    engine_plugin.outcome(job, kind) for job, kind in zip(jobs, kinds, strict=True)
+                ]
+                engine.finish(runner, results, on=at_once)
+
+    with watching(server, token) as client:
+        client.next("log")
+        finish(5)
+        client.until(lambda: bool(client.rows()))
+        assert (len(client.rows()), client.more) == (70, 430)
+        lines += client.lines
+        last = client.last
+    finish(1)
+    with served(engine.database.url) as other, watching(other, token, last=last) as client:
+        client.until(lambda: bool(client.rows()))
+        lines += client.lines
+    assert [line["key"] for line in lines if line["kind"] == "failed"] == failed
+    assert len({line["id"] for line in lines}) == len(lines)
 
 
 def test_what_people_do_is_not_lost_among_rows(engine: Engine, server: Served) -> None:

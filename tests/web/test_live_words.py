@@ -33,9 +33,9 @@ def noted(connection: psycopg.Connection[dict[str, Any]], task: str, *rows: str)
         outcome, _, key = row.partition(" ")
         connection.execute(
             "select backfill.note_recent(current_setting('test.runner')::bigint, %s, 1,"
-            " jsonb_build_array(jsonb_build_array(%s::integer, %s::text, %s::text,"
+            " jsonb_build_array(jsonb_build_array(%s::integer, 0, %s::text, %s::text,"
             " case when %s::text = 'skipped' then 'not_needed' end, null)))",
-            [task, place, outcome, key, outcome],
+            [task, place + 1, outcome, key, outcome],
         )
     found = connection.execute(statement("activity"), {"task": task, "limit": 100}).fetchall()
     return [row["words"] for row in found if row["key"]]

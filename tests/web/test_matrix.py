@@ -68,6 +68,7 @@ OPERATIONS = {
     "list_watches": look("watches"),
     "who_am_i": look("me"),
     "read_metrics": Cell("viewer", "GET", "/metrics"),
+    "estimate_run": look("tasks/vehicle_images/estimate"),
     "dry_run": Cell("viewer", "POST", f"{TASK}/dry-run", {}),
     "pause_task": Cell("operator", "POST", f"{TASK}/pause", {"reason": "why"}),
     "resume_task": Cell("operator", "POST", f"{TASK}/resume"),

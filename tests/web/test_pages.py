@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import install_everything
+from tests.engine.past import past_run
 from tests.plugins.database import DatabaseTemplate, database_of
 from tests.plugins.engine import EngineDatabases
 from tests.plugins.pgbouncer import PgBouncer
@@ -248,6 +249,15 @@ def test_a_run_is_started_once_and_cancelled(pages: Web) -> None:
     assert operator.post(f"{path}/start").status_code == 409
 
 
+def test_a_run_s_page_says_which_error_stopped_it(pages: Web) -> None:
+    """As the process told it that could not work."""
+    run = pages.value("select backfill.start('quality_score')")
+    worker = pages.value("select backfill.join_fleet('a-host', 1, 1, '{}')")
+    pages.run("select backfill.fail_run(%s, %s, 'no <key>')", run, worker)
+    text = visitor(pages, "viewer").get(f"/runs/{run}").text
+    assert "An error stopped it: no &lt;key&gt;" in text
+
+
 def test_a_watched_task_can_be_started(pages: Web) -> None:
     """The run that stays for new rows is in nobody's way: its task is idle, and can be started."""
     operator = visitor(pages, "operator")
@@ -276,6 +286,56 @@ def test_paid_work_is_asked_about_first(pages: Web) -> None:
     assert fields["limit"] == "3"
     assert operator.send(path, fields).status_code == 303
     assert pages.value("select options ->> 'limit_each' from backfill.run") == "3"
+
+
+def test_before_paid_work_stands_what_it_would_cost(pages: Web) -> None:
+    """By the last run of that kind, for the rows that the form's options take; before there is
+    such a run the page says so, and names the command for a sample.
+    """
+    operator = visitor(pages, "operator")
+    pages.run(
+        "insert into public.images (url, source_type)"
+        " select n || '.jpg', 'local_upload' from generate_series(1, 40) n"
+    )
+
+    def asked(**more: str) -> str:
+        fields = {"options.detector": "rekognition", **more}
+        answer = operator.post("/tasks/quality_score/start", **fields)
+        text = re.search(r"<main.*</main>", answer.text, re.DOTALL)
+        assert text is not None
+        return " ".join(re.sub(r"<[^>]+>", "", text[0]).split())
+
+    past_run(pages.connection, "quality_score", rows=500, minutes=1)
+    unknown = asked()
+    assert "It would take40 rows" in unknown
+    assert "No earlier run of this kind" in unknown
+    assert unknown.count("backfill run quality_score --dry-run --detector rekognition") == 1
+    run = past_run(
+        pages.connection, "quality_score", rows=100, minutes=30, calls={"DetectLabels": 50}
+    )
+    known = asked()
+    assert f"about $0.02, at $0.0005 a row as in run {run}: 20 DetectLabels" in known
+    assert "some 12m, with 1 process as then" in known
+    assert "dry-run" not in known
+    pages.run("select backfill.set_budget('quality_score', 0.005)")
+    assert "$0.0050 left this month: enough for about 10 rows" in asked()
+    assert "enough" not in asked(limit="4")
+    assert "$0.0010 for this run: enough for about 2 rows" in asked(**{"options.max_cost": "0.001"})
+    task_page = operator.get("/tasks/quality_score").text
+    assert "<dt>This month</dt><dd>$0.0050 of $0.0050 left</dd>" in task_page
+    assert pages.value("select count(*) from backfill.run where status <> 'ended'") == 0
+
+
+def test_paid_work_can_be_started_without_an_estimate(pages: Web) -> None:
+    """Where the database doesn't say what to expect, the page says why, and asks all the same."""
+    function = "function backfill.estimate_run(text, text, boolean, bigint, jsonb, text)"
+    pages.run(f"revoke execute on {function} from backfill_reader")
+    asked = visitor(pages, "operator").post("/tasks/face_index/start")
+    pages.run(f"grant execute on {function} to backfill_reader")
+    assert asked.status_code == 200
+    assert "can't be said now: the database refused: permission denied" in asked.text
+    assert "backfill run face_index --dry-run" in asked.text
+    assert '<button class="strong">Start</button>' in asked.text
 
 
 def test_a_tokens_secret_is_shown_once(pages: Web) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import Field
 
 from runner import registry
@@ -27,7 +29,7 @@ from runner.web.api.common import (
     router,
 )
 from runner.web.database import Row
-from runner.web.starting import StartRequest, look
+from runner.web.starting import Outlook, StartRequest, look
 
 api = router("tasks")
 
@@ -51,7 +53,12 @@ class Task(Answer):
         ),
     ]
     total: Annotated[int, Field(description="Rows done and to be done, as far as is known.")]
-    total_exact: Annotated[bool, Field(description="Whether total was counted, not estimated.")]
+    total_exact: Annotated[
+        bool,
+        Field(
+            description="Whether total was counted, not estimated, and ready and remaining with it."
+        ),
+    ]
     done: Annotated[int, Field(description="Rows finished, whatever came of them.")]
     ok: int
     nothing_found: int
@@ -145,12 +152,61 @@ class DryRun(Asked):
     retry_failed: bool = False
 
 
-class WouldDo(Answer):
-    """What a run would take. Nothing was changed: the database refuses writes while it is asked."""
+class ExpectedCalls(Answer):
+    """Paid calls of one operation."""
+
+    provider: str
+    operation: Annotated[str, Field(examples=["IndexFaces"])]
+    region: Annotated[str, Field(description="Where they are billed; *: nobody said.")]
+    calls: int
+    calls_a_row: Number
+    usd: Annotated[Number, Field(description="US dollars for all, at today's prices.")]
+
+
+class Expected(Answer):
+    """What a run is expected to need, by what an earlier one did."""
+
+    run: Annotated[
+        int,
+        Field(description="The run that this goes by: the latest that finished 20 rows or more."),
+    ]
+    run_rows: Annotated[int, Field(description="Rows that it finished.")]
+    processes: Annotated[
+        Number | None, Field(description="Processes that worked for it at a time, on average.")
+    ]
+    takes_s: Annotated[
+        Number, Field(validation_alias="takes", description="Seconds, at that run's pace.")
+    ]
+    usd_a_row: Annotated[Number, Field(description="US dollars a row.")]
+    usd: Annotated[Number, Field(description="US dollars in all.")]
+    calls: Annotated[list[ExpectedCalls], Field(description="What they are paid for.")]
+
+
+class Estimate(Answer):
+    """What a run would take, and what to expect of it. Nothing was changed."""
 
     task: str
     found: Annotated[int, Field(description="Rows, the limit considered.")]
     found_exact: Annotated[bool, Field(description="Whether found was counted, not estimated.")]
+    expected: Annotated[
+        Expected | None, Field(description="null: no earlier run of this kind tells.")
+    ]
+    left_usd: Annotated[
+        Number | None,
+        Field(description="US dollars that the tightest budget leaves; null: there is none."),
+    ]
+    left_per: Annotated[
+        str | None,
+        Field(
+            description="Whose budget: the task's for a month or in total, or the run's max_cost.",
+            examples=["month", "total", "run"],
+        ),
+    ]
+
+
+class WouldDo(Estimate):
+    """What a run would take. Nothing was changed: the database refuses writes while it is asked."""
+
     first_keys: Annotated[list[str], Field(description=f"The first {FIRST_KEYS} of them.")]
 
 
@@ -214,6 +270,28 @@ def retry(task: TaskName, who: Operator, database: Db, given: Retry | None = Non
     return Retried(reopened=reopened["reopened"], live_runs=[row["run"] for row in runs])
 
 
+@api.get(
+    "/tasks/{task}/estimate",
+    operation_id="estimate_run",
+    summary="What a run would cost",
+    responses=problems("not_installed", "no_code", "wrong_version"),
+)
+def estimate(
+    task: TaskName,
+    who: Viewer,
+    database: Db,
+    limit: Annotated[
+        int | None, Query(ge=0, le=2**62, description="As for the start of a run.")
+    ] = None,
+    retry_failed: Annotated[bool, Query(description="With those that failed.")] = False,
+) -> Estimate:
+    """Rows that a run without options would take, and what they cost and how long they last by an
+    earlier run. No row is looked into. With options it is a dry run that says it.
+    """
+    request = StartRequest(task, limit=limit, retry_failed=retry_failed)
+    return Estimate(**_outlook(task, look(database, who, request, 0)))
+
+
 @api.post(
     "/tasks/{task}/dry-run",
     operation_id="dry_run",
@@ -221,15 +299,24 @@ def retry(task: TaskName, who: Operator, database: Db, given: Retry | None = Non
     responses=problems("not_installed", "no_code", "wrong_version"),
 )
 def dry_run(task: TaskName, who: Viewer, database: Db, given: DryRun | None = None) -> WouldDo:
-    """Counts the rows and names the first, in a READ ONLY transaction."""
+    """Counts the rows, names the first, and says what to expect, in a READ ONLY transaction."""
     wanted = given or DryRun()
     request = StartRequest(
         task, wanted.options, limit=wanted.limit, retry_failed=wanted.retry_failed
     )
     found = look(database, who, request, FIRST_KEYS)
-    return WouldDo(
-        task=task, found=found.found, found_exact=found.exact, first_keys=found.first_keys
-    )
+    return WouldDo(**_outlook(task, found), first_keys=found.first_keys)
+
+
+def _outlook(task: str, found: Outlook) -> dict[str, Any]:
+    return {
+        "task": task,
+        "found": found.found,
+        "found_exact": found.exact,
+        "expected": None if found.expected is None else asdict(found.expected),
+        "left_usd": found.left_usd,
+        "left_per": found.left_per,
+    }
 
 
 def _row(database: Db, who: Viewer, task: str) -> Row:

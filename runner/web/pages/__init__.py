@@ -16,6 +16,7 @@ from runner.web.pages.faces import router as of_faces
 from runner.web.pages.home import router as of_home
 from runner.web.pages.login import router as of_login
 from runner.web.pages.problem import page as problem_page
+from runner.web.pages.rendering import preload
 from runner.web.pages.runs import router as of_runs
 from runner.web.pages.task import router as of_task
 from runner.web.pages.tokens import router as of_tokens
@@ -51,3 +52,4 @@ def mount(app: FastAPI) -> None:
         app.include_router(router)
     app.mount("/static", Static(directory=str(files("runner.web") / "static")), name="static")
     app.state.error_page = problem_page
+    preload()

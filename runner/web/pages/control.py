@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +18,7 @@ from runner.web.pages.runs import LARGEST
 from runner.web.pages.task import known, page
 from runner.web.pages.words import label
 from runner.web.problems import Problem
-from runner.web.starting import start
+from runner.web.starting import StartRequest, look, start
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,23 +35,52 @@ def start_run(request: Request, user: User, form: Sent, name: str) -> Response:
         started = start(database, user, wanted, source="page", key=form.one("key"))
     except Problem as problem:
         if problem.kind == "paid":
-            return _ask(request, user, name, form)
+            return _ask(request, user, wanted, form)
         if problem.kind in TRIED_AGAIN:
             return page(request, user, name, values=fields.sent(form), problem=problem)
         raise
     return back(_of_task(name), "started" if started.created else "again", started.run)
 
 
-def _ask(request: Request, user: User, name: str, form: Form) -> Response:
+def _ask(request: Request, user: User, wanted: StartRequest, form: Form) -> Response:
+    """Say what the run is expected to cost, and ask. That it can't be said is no obstacle."""
     database: Database = request.app.state.database
-    (installed,) = database.call(user, "task", read_only=True, task=name)
+    (installed,) = database.call(user, "task", read_only=True, task=wanted.task)
+    outlook, unknown = None, None
+    try:
+        outlook = look(database, user, wanted, 0)
+    except Problem as problem:
+        unknown = problem.detail
     given = [(key, value) for key, value in fields.sent(form).items() if value]
     shown = [
         (label(key.removeprefix(fields.OWN)), value)
         for key, value in given
         if key != "key" and value != "false"
     ]
-    return html(request, "confirm.html", place="/", task=installed, given=given, shown=shown)
+    return html(
+        request, "confirm.html", place="/", task=installed, given=given, shown=shown,
+        outlook=outlook, unknown=unknown, command=shlex.join(_dry_run(wanted)),
+    )  # fmt: skip
+
+
+def _dry_run(wanted: StartRequest) -> Iterator[str]:
+    """The command that asks what this run would take, on a host that has the credentials."""
+    yield from ("backfill", "run", wanted.task, "--dry-run")
+    if wanted.limit is not None:
+        yield from ("--limit", str(wanted.limit))
+    if wanted.retry_failed:
+        yield "--resume"
+    code = known(wanted.task)
+    for option in code.options if code is not None else ():
+        value = wanted.options.get(option.name)
+        if value is None or value == option.default:
+            continue
+        name = option.name.replace("_", "-")
+        yield from ((f"--{name}", str(value)) if option.kind is not bool else _switch(name, value))
+
+
+def _switch(name: str, on: Any) -> tuple[str]:
+    return (f"--{name}" if on else f"--no-{name}",)
 
 
 @router.post("/tasks/{name}/pause")

@@ -39,6 +39,12 @@ def html(
     return HTMLResponse(text, status, {"Referrer-Policy": "same-origin"})
 
 
+def preload() -> None:
+    """Read every template now: an upgrade under a running server is to break no page."""
+    for name in _environment().list_templates():
+        _environment().get_template(name)
+
+
 def _csrf_field(request: Request) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(csrf_token(request))
 
@@ -51,9 +57,10 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     for name in ("number", "percent", "dollars", "duration", "ago", "amount", "iso", "shown",
-                 "clock", "sentence", "details", "shares"):  # fmt: skip
+                 "clock", "sentence", "details", "shares", "budget_words"):  # fmt: skip
         environment.filters[name] = getattr(words, name)
     environment.filters["redacted"] = lambda text: printable(redact(text or ""))
     return environment

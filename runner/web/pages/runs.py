@@ -62,9 +62,11 @@ def _read(calls: Calls, run: int) -> dict[str, Any]:
     row = found[0]
     (stored,) = calls.call("run_options", run=run)
     figures = calls.call("run_figures", run=run)
+    errors = calls.call("run_errors", runs=[run])
     return {
         "run": row,
         "why": EXIT_REASONS.get(row["exit_reason"], row["exit_reason"]),
+        "error": errors[0]["why"] if errors else None,
         "options": _options(stored["options"]),
         "figures": figures,
         "labelled": any(one["label"] for one in figures),

@@ -180,5 +180,8 @@ def _notes(installed: Mapping[str, Any], code: Task | None) -> Iterator[str]:
         each = f" of each {code.pacing.limit_by}" if code.pacing.limit_by else ""
         yield f"Without a limit a run takes {code.pacing.limit:,} rows{each} at most."
     if code is not None and code.expected is not None:
-        yield "It may make calls that cost money: you are asked before, and a budget is kept to."
+        yield (
+            "It may make calls that cost money: you are told before what to expect, and asked, "
+            "and a budget is kept to."
+        )
     yield "It runs in workers beside the database, not in this page."

@@ -75,6 +75,13 @@ def dollars(value: float | Decimal | None) -> str:
     return f"${exact:,.4f}" if 0 < abs(exact) < Decimal("0.01") else f"${exact:,.2f}"
 
 
+def budget_words(budget: Mapping[str, Any]) -> str:
+    """For what a budget is."""
+    if budget["per"] == "run":
+        return f"Run {budget['run']}"
+    return "This month" if budget["per"] == "month" else "In total"
+
+
 def duration(value: timedelta | float | None) -> str:
     """A length of time (a number is seconds), or that there is none."""
     return MISSING if value is None else units.duration(value)

@@ -127,6 +127,7 @@ declare
     v_run bigint;
     v_why text;
     v_failed jsonb;
+    v_seq bigint;
 begin
     for v_runner in
         select r.* from backfill.runner r join backfill.task t on t.name = r.task
@@ -149,6 +150,7 @@ begin
             continue;
         end if;
         select case when r.status = 'ended' then 0 else r.lane end into strict v_lane from backfill.run r where r.id = v_runner.run_id;
+        select coalesce(max(t.seq), 0) into v_seq from backfill.runner_recent t where t.runner_id = v_runner.id;
         with orphan as materialized (
             select j.id, j.failures, j.solo and j.suspects = 1 as alone from backfill.job j
              where j.task = v_runner.task and j.runner_id = v_runner.id and j.state = 'running'
@@ -175,8 +177,8 @@ begin
               from verdict v where j.id = v.id
             returning j.id, j.key, j.revision, j.attempt, j.state, j.error_class, j.error_message
         ), noted as (
-            insert into backfill.attempt_error (job_id, task, key, attempt, run_id, runner_id, error_class, error_message, retry_at)
-            select f.id, v_runner.task, f.key, f.attempt, v_runner.run_id, v_runner.id, f.error_class, f.error_message,
+            insert into backfill.attempt_error (job_id, task, key, attempt, run_id, runner_id, number, error_class, error_message, retry_at)
+            select f.id, v_runner.task, f.key, f.attempt, v_runner.run_id, v_runner.id, v_seq + row_number() over (order by f.id), f.error_class, f.error_message,
                    case when f.state = 'ready' then clock_timestamp() end from freed f
         )
         select count(*),
@@ -189,6 +191,9 @@ begin
         update backfill.runner r
            set status = 'lost', ended_at = clock_timestamp(), note = v_why, failed = r.failed + coalesce(jsonb_array_length(v_failed), 0)
          where r.id = v_runner.id;
+        if jobs > 0 then
+            perform backfill.note_recent(v_runner.id, v_runner.task, jobs, '[]');
+        end if;
         runner_id := v_runner.id;
         perform backfill.log_event('lost', v_runner.task, v_runner.run_id,
             jsonb_build_object('runner', v_runner.id, 'pid', v_runner.pid, 'host', v_runner.host, 'jobs', jobs, 'why', v_why));

@@ -1,7 +1,22 @@
 -- pgbackfill, engine: what a DBA looks at of the service
 --
 -- The view progress says why a run that workers are to serve waits, and leaves processes that are there for new
--- rows only out of account.
+-- rows only out of account. Of very many rows that wait it makes no exact count, since pages look each second.
+--
+-- Indexes: job_fresh, job_due, job_solo, job_running.
+-- Lock order: none.
+
+create function backfill.estimate_jobs(p_task text)
+returns bigint language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- not what the planner would say, which takes a table that grows by updates to hold more rows
+    return (select c.reltuples * s.most_common_freqs[array_position(s.most_common_vals::text::text[], p_task)]
+              from pg_class c
+              join pg_stats s on s.schemaname = 'backfill' and s.tablename = 'job' and s.attname = 'task'
+             where c.oid = 'backfill.job'::regclass);
+end $$;
+comment on function backfill.estimate_jobs(text) is
+    'How many jobs a task has, finished ones too, as of the last ANALYZE of the table; null where that did not see them.';
 
 create or replace view backfill.progress as
 select t.name as task,
@@ -55,14 +70,24 @@ select t.name as task,
         cross join lateral (select r.status = 'live' and exists (select from backfill.run x where x.id = r.run_id and x.standing) as standing) s
         where r.task = t.name) w
  cross join lateral (
-       -- each of the three is an index of its own
-       select (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is null and not j.solo)
-              + (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is not null)
-              + (select count(*) from backfill.job j where j.task = t.name and j.state = 'ready' and j.solo) as ready,
-              (select count(*) from backfill.job j where j.task = t.name and j.state = 'running') as running,
+       -- How many jobs a task has changes slowly, and those that are finished are counted anyway; of their
+       -- states the planner learns late.
+       select a.ready <= 10000 as exact,
+              case when a.ready <= 10000 then a.ready
+                   else greatest(a.ready, backfill.estimate_jobs(t.name) - a.running - w.ok - w.nothing_found - w.skipped - w.failed) end as ready,
+              a.running,
               (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing) as runs,
               (select count(*) from backfill.run r where r.task = t.name and r.status <> 'ended' and not r.standing and r.seats is not null) as served,
               (select r.spent_out from backfill.run r where r.task = t.name and not r.standing order by r.id desc limit 1) as spent_out
+         from (select (select count(*) from backfill.job j where j.task = t.name and j.state = 'running') as running,
+                      -- each is an index of its own, and read in its order; else the planner may read the table
+                      (select count(*) from (
+                       (select from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is null and not j.solo order by j.lane, j.id limit 10001)
+                       union all
+                       (select from backfill.job j where j.task = t.name and j.state = 'ready' and j.run_after is not null order by j.lane, j.run_after limit 10001)
+                       union all
+                       (select from backfill.job j where j.task = t.name and j.state = 'ready' and j.solo order by j.lane, j.id limit 10001)) x) as ready
+               offset 0) a
        -- kept apart: pulled up, each of these counts would be made once for each of its uses
        offset 0) c
  cross join lateral (select backfill.budget_reason(t.name) as reason) b
@@ -75,9 +100,11 @@ select t.name as task,
          from backfill.sweep s left join backfill.run r on r.id = s.counted_by
         where s.task = t.name and s.to_come > 0) s
  cross join lateral (
-       select w.ok, w.nothing_found, w.skipped, w.failed, c.ready, c.running, s.exact,
+       select w.ok, w.nothing_found, w.skipped, w.failed, c.ready, c.running, s.exact and c.exact as exact,
               greatest(w.ok + w.nothing_found + w.skipped + w.failed - s.again, 0) as done,
               c.ready + c.running + s.to_come as unfinished) n;
+comment on view backfill.progress is 'One row a task: how far it is, how fast, when it will be done, and in wait_reason why nothing moves (null: it moves). total is exact where total_exact says so: what is known to need work since the last run began, rows that came later left out; else it is in part the planner''s estimate, and so are ready and remaining where more than 10,000 rows wait.';
+comment on column backfill.progress.total_exact is 'Whether total is exact, and ready and remaining with it.';
 
 create view backfill.workers as
 select w.id as worker, w.host, w.pid, w.status, w.slots, coalesce(s.busy, 0) as busy, w.started_at, w.ended_at,

@@ -4,11 +4,15 @@
 -- more for a whole group of results, and no index on backfill.job is needed to find what was done last.
 -- Together with the audit this is the activity that a page shows.
 --
+-- Failures are read from backfill.attempt_error instead, where each has its row anyway: of a process that
+-- finishes hundreds a second the last rows alone would lose most of them. Both kinds are numbered alike, so that
+-- one number says how far a process's rows are known.
+--
 -- A task may have a view backfill.activity_<task> with the columns native_key, label (what people call the
 -- row), words (what came of it) and skipped (why it needed nothing any more), each null where there is
 -- nothing better to say than usual. It is asked for the rows that are shown, by native_key.
 --
--- Indexes: runner_recent by primary key and runner_recent_by_task; event_by_task.
+-- Indexes: runner_recent by primary key and runner_recent_by_task; attempt_error_by_runner; event_by_task.
 -- Lock order: finish() as before; after the runner's minute, the runner's row in runner_recent.
 
 create table backfill.runner_recent (
@@ -17,7 +21,7 @@ create table backfill.runner_recent (
     seq       bigint not null,
     rows      jsonb not null,
     constraint runner_recent_is_numbered check (seq >= jsonb_array_length(rows)),
-    constraint runner_recent_is_short check (jsonb_array_length(rows) between 1 and 20)
+    constraint runner_recent_is_short check (jsonb_array_length(rows) <= 20)
 );
 create index runner_recent_by_task on backfill.runner_recent (task, runner_id);
 -- Room for several versions of the row on its page, so that they stay HOT; in the row itself, since what lies
@@ -27,8 +31,12 @@ alter table backfill.runner_recent alter column rows set storage main;
 comment on table backfill.runner_recent is 'The last rows that each process was done with; those of processes that are long gone are dropped.';
 comment on column backfill.runner_recent.runner_id is 'The process.';
 comment on column backfill.runner_recent.task is 'Its task.';
-comment on column backfill.runner_recent.seq is 'Number of the newest of these rows: how many it was done with. The row before it has the number before.';
-comment on column backfill.runner_recent.rows is 'At most 20, the newest first, each an array: seconds since 1970, outcome (or retried), key, error class, error message.';
+comment on column backfill.runner_recent.seq is 'How many rows it was done with, failed attempts among them: the number of the newest.';
+comment on column backfill.runner_recent.rows is 'At most 20 that did not fail, the newest first, each an array: number, seconds since 1970, outcome, key, error class, error message.';
+
+alter table backfill.attempt_error add column number bigint;
+create index attempt_error_by_runner on backfill.attempt_error (runner_id, number) where number is not null;
+comment on column backfill.attempt_error.number is 'Its number among all rows that the process was done with, as in runner_recent.rows; null: from before these were numbered.';
 
 create function backfill.note_recent(p_runner bigint, p_task text, p_count bigint, p_rows jsonb)
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -50,7 +58,7 @@ begin
             order by o.runner_id for update of o skip locked));
 end $$;
 comment on function backfill.note_recent(bigint, text, bigint, jsonb) is
-    'Takes down the last rows that a process was done with, of so many: at most 20 matter, the newest first, as in runner_recent.rows. Called by finish().';
+    'Counts so many rows that a process was done with, and takes down the last of them that did not fail: at most 20 matter, the newest first, as in runner_recent.rows. Called by finish() and rescue().';
 
 create or replace function backfill.finish(
     p_runner bigint, p_results jsonb,
@@ -67,6 +75,8 @@ declare
     v_said jsonb;
     v_done text[];
     v_recent jsonb;
+    v_seq bigint;
+    v_at timestamptz;
     v_paid bigint;
     v_stepped bigint;
     v_busy bigint;
@@ -83,7 +93,10 @@ begin
         return;
     end if;
     select * into strict v_task from backfill.task t where t.name = v_runner.task;
-    select case when r.status = 'ended' then 0 else r.lane end into strict v_lane from backfill.run r where r.id = v_runner.run_id;
+    select case when r.status = 'ended' then 0 else r.lane end, coalesce((select t.seq from backfill.runner_recent t where t.runner_id = p_runner), 0)
+      into strict v_lane, v_seq from backfill.run r where r.id = v_runner.run_id;
+    -- one time for the whole group, whose rows stand in the order of their numbers
+    v_at := clock_timestamp();
     with r as materialized (
         select r.*, case when r.outcome in ('retry', 'failed') and r.counts is not false then 1 else 0 end as counted,
                -- Failures so far with which it is tried again. An attempt that does not count never
@@ -111,6 +124,9 @@ begin
           from r
          where j.id = r.id and j.runner_id = p_runner and j.attempt = r.attempt and j.state = 'running'
         returning j.id, j.key, j.attempt, j.state, j.run_after, r.outcome, r.revision, r.result, r.error_class, r.error_message, r.ms, r.spend, r.figures
+    ), numbered as (
+        -- a row with more to do is not done with
+        select n.*, v_seq + row_number() over (partition by n.outcome = 'more' order by n.id) as number from done n
     )
     select count(*), count(*) filter (where d.state = 'ok'), count(*) filter (where d.state = 'nothing_found'),
            count(*) filter (where d.state = 'skipped'), count(*) filter (where d.state = 'failed'), count(*) filter (where d.outcome = 'retry' and d.state = 'ready'),
@@ -118,7 +134,7 @@ begin
            coalesce(sum(d.ms), 0), coalesce(sum(d.spend), 0),
            jsonb_agg(jsonb_build_object('key', d.key, 'revision', d.revision, 'result', d.result) order by d.key)
                filter (where d.result is not null and d.state <> 'failed' and d.outcome in ('ok', 'nothing_found', 'more')),
-           jsonb_agg(jsonb_build_object('id', d.id, 'key', d.key, 'attempt', d.attempt, 'class', d.error_class, 'message', d.error_message, 'retry_at', d.run_after))
+           jsonb_agg(jsonb_build_object('id', d.id, 'number', d.number, 'key', d.key, 'attempt', d.attempt, 'class', d.error_class, 'message', d.error_message, 'retry_at', d.run_after))
                filter (where d.outcome in ('retry', 'failed')),
            jsonb_agg(jsonb_build_object('key', d.key, 'revision', d.revision, 'error_class', d.error_class, 'error_message', d.error_message) order by d.key)
                filter (where d.state = 'failed'),
@@ -126,16 +142,10 @@ begin
            -- of a row that needs work no longer nobody has looked what its effects left behind
            array_agg(d.key) filter (where d.outcome in ('ok', 'nothing_found', 'more') or (d.outcome = 'skipped' and d.error_class is distinct from 'not_needed')),
            count(*) filter (where d.spend > 0),
-           -- failures first: of a large group no more is kept than a person reads; one time for all, or it would turn their order round
-           (select jsonb_agg(jsonb_build_array(extract(epoch from (select clock_timestamp()))::numeric(16, 3), case n.state when 'ready' then 'retried' else n.state end,
-                                               left(n.key, 200), left(n.error_class, 60), left(n.error_message, 200)) order by n.id desc)
-              from (select * from (
-                   (select f.id, f.state, f.key, f.error_class, f.error_message from done f where f.state = 'failed' limit 20)
-                   union all
-                   (select o.id, o.state, o.key, o.error_class, o.error_message from done o where o.state <> 'failed' and o.outcome <> 'more' limit 20)) either
-                   limit 20) n)
+           (select jsonb_agg(jsonb_build_array(n.number, extract(epoch from v_at), n.state, left(n.key, 200), left(n.error_class, 60), left(n.error_message, 200)) order by n.number desc)
+              from (select * from numbered m where m.state not in ('ready', 'failed') order by m.number desc limit 20) n)
       into accepted, ok, nothing_found, skipped, failed, retried, v_stepped, v_busy, v_spend, v_apply, v_errors, v_failed, v_figures, v_done, v_paid, v_recent
-      from done d;
+      from numbered d;
     -- what was charged was charged, whoever has the row now
     select jsonb_agg(s.said) into v_said
       from jsonb_array_elements(p_results) as r (one)
@@ -150,9 +160,9 @@ begin
         execute format('select backfill.%I($1)', 'apply_' || v_task.name) using v_apply;
     end if;
     if v_errors is not null then
-        insert into backfill.attempt_error (job_id, task, key, attempt, run_id, runner_id, error_class, error_message, retry_at)
-        select e.id, v_task.name, e.key, e.attempt, v_runner.run_id, p_runner, e.class, e.message, e.retry_at
-          from jsonb_to_recordset(v_errors) as e (id bigint, key text, attempt integer, class text, message text, retry_at timestamptz);
+        insert into backfill.attempt_error (job_id, task, key, attempt, run_id, runner_id, number, error_class, error_message, at, retry_at)
+        select e.id, v_task.name, e.key, e.attempt, v_runner.run_id, p_runner, e.number, e.class, e.message, v_at, e.retry_at
+          from jsonb_to_recordset(v_errors) as e (id bigint, number bigint, key text, attempt integer, class text, message text, retry_at timestamptz);
     end if;
     if v_failed is not null then
         perform backfill.tell_failed(v_task.name, v_failed);
@@ -175,8 +185,8 @@ begin
     values (p_runner, date_trunc('minute', clock_timestamp()), v_task.name, accepted - retried - v_stepped, failed, v_busy)
     on conflict (runner_id, minute) do update
        set finished = m.finished + excluded.finished, failed = m.failed + excluded.failed, busy_ms = m.busy_ms + excluded.busy_ms;
-    if v_recent is not null then
-        perform backfill.note_recent(p_runner, v_task.name, accepted - v_stepped, v_recent);
+    if accepted > v_stepped then
+        perform backfill.note_recent(p_runner, v_task.name, accepted - v_stepped, coalesce(v_recent, '[]'));
     end if;
     -- Last, since processes that ask for money wait for what this locks.
     if v_said is not null or (v_done is not null and exists (select from backfill.effect e where e.task = v_task.name and e.state in ('intended', 'answered'))) then
@@ -259,7 +269,7 @@ $$;
 comment on function backfill.rows_name(backfill.task) is 'What a task''s rows are called: the name of the application''s table in words, such as payment submissions.';
 
 create function backfill.recent_rows(
-    p_task text, p_known jsonb default '{}',
+    p_task text, p_known jsonb default '{}', p_failures integer default 200,
     out runner bigint, out number bigint, out run bigint, out at timestamptz, out outcome text,
     out key text, out label text, out error_class text, out error_message text, out words text)
 returns setof record language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -267,14 +277,26 @@ declare
     v_rows jsonb;
     v_said jsonb := '{}';
 begin
-    select jsonb_agg(jsonb_build_array(t.runner_id, t.seq - e.place + 1, r.run_id) || e.row)
-      into v_rows
-      from backfill.runner_recent t
-      join backfill.runner r on r.id = t.runner_id
-     cross join lateral jsonb_array_elements(t.rows) with ordinality as e (row, place)
-     where t.task = p_task
-       and t.seq > coalesce((p_known ->> t.runner_id::text)::bigint, 0)
-       and t.seq - e.place + 1 > coalesce((p_known ->> t.runner_id::text)::bigint, 0);
+    with news as materialized (
+        select t.runner_id, t.rows, k.known
+          from backfill.runner_recent t
+         cross join lateral (select coalesce((p_known ->> t.runner_id::text)::bigint, 0) as known) k
+         where t.task = p_task and t.seq > k.known
+    ), either as (
+        select jsonb_build_array(n.runner_id, e.row -> 0, r.run_id) || (e.row - 0) as row
+          from news n
+          join backfill.runner r on r.id = n.runner_id
+         cross join lateral jsonb_array_elements(n.rows) as e (row)
+         where (e.row ->> 0)::bigint > n.known
+        union all
+        (select jsonb_build_array(f.runner_id, f.number, f.run_id, extract(epoch from f.at), case when f.retry_at is null then 'failed' else 'retried' end,
+                                  left(f.key, 200), left(f.error_class, 60), left(f.error_message, 200))
+           from news n
+          cross join lateral (select e.* from backfill.attempt_error e
+                               where e.runner_id = n.runner_id and e.number > n.known order by e.number desc limit p_failures) f
+          order by f.at desc, f.number desc limit p_failures)
+    )
+    select jsonb_agg(e.row) into v_rows from either e;
     if v_rows is null then
         return;
     end if;
@@ -297,8 +319,8 @@ begin
           from jsonb_array_elements(v_rows) as x (e)
          cross join lateral (select v_said -> (x.e ->> 5) as said) s;
 end $$;
-comment on function backfill.recent_rows(text, jsonb) is
-    'The last rows of a task''s processes, in no order. p_known: the numbers up to which they are known already, by process, such as {"17": 240}; only newer ones come.';
+comment on function backfill.recent_rows(text, jsonb, integer) is
+    'The last rows of a task''s processes, in no order: of each process the last 20 that did not fail, and of all together the last p_failures failed attempts. p_known: the numbers up to which they are known already, by process, such as {"17": 240}; only newer ones come.';
 
 create function backfill.review_counts(out duplicates bigint, out faces bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -320,7 +342,7 @@ select e.at, t.name, e.run_id, w.kind, null, null, w.words, null, e.id * 10 + w.
   from backfill.task t
  cross join lateral (select x.* from backfill.event x where x.task = t.name order by x.id desc limit 200) e
  cross join lateral backfill.event_words(e::backfill.event, coalesce(e.token, e.who), backfill.rows_name(t)) w;
-comment on view backfill.activity is 'What happened last, in words: the last rows of each process, and what people and the program did. To be read newest first: order by at desc, number desc.';
+comment on view backfill.activity is 'What happened last, in words: the last rows of each process, the last 200 failed attempts, and what people and the program did. To be read newest first: order by at desc, number desc.';
 comment on column backfill.activity.at is 'When.';
 comment on column backfill.activity.task is 'The task.';
 comment on column backfill.activity.run is 'The run.';

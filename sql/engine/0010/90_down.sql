@@ -6,9 +6,10 @@ drop function backfill.table_rights();
 
 -- 55_activity.sql
 drop view backfill.activity;
-drop function backfill.review_counts(), backfill.recent_rows(text, jsonb), backfill.rows_name(backfill.task), backfill.event_words(backfill.event, text, text),
+drop function backfill.review_counts(), backfill.recent_rows(text, jsonb, integer), backfill.rows_name(backfill.task), backfill.event_words(backfill.event, text, text),
     backfill.row_words(text, text, text, text, text, text), backfill.note_recent(bigint, text, bigint, jsonb);
 drop table backfill.runner_recent;
+alter table backfill.attempt_error drop column number;
 
 -- 50_hooks.sql to 53_commands.sql
 drop view backfill.webhooks, backfill.deliveries;
@@ -35,11 +36,17 @@ drop view backfill.tokens;
 drop function backfill.session_refusal(backfill.login_session), backfill.token_refusal(backfill.token);
 drop table backfill.login_failure, backfill.login_session, backfill.token;
 
+-- 35_estimate.sql
+drop function backfill.estimate_run(text, text, boolean, bigint, jsonb, text), backfill.run_time(bigint);
+
 -- 33_new_rows.sql
 drop function backfill.claim_new(bigint, integer, bigint), backfill.sweep_open(bigint);
 
 -- 32_views.sql
 drop view backfill.workers;
+drop function backfill.estimate_jobs(text);
+comment on view backfill.progress is 'One row a task: how far it is, how fast, when it will be done, and in wait_reason why nothing moves (null: it moves). total is exact where total_exact says so: what is known to need work since the last run began, rows that came later left out; else it is in part the planner''s estimate.';
+comment on column backfill.progress.total_exact is 'Whether total is exact.';
 
 -- 31_claim.sql
 drop function backfill.claim(bigint, integer, bigint, timestamptz, boolean);
