@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "database.files",
     },
     "registry": {"contract", "errors"},
-    "loop": {"options", "database", "contract", "errors"},
+    "loop": {"options", "redaction", "database", "contract", "errors"},
     "hooks": {"fetch", "database", "contract", "errors"},
     "demo": {"pictures", "embedded", "database", "contract", "errors"},
     "pages": {"pictures", "fetch", "errors"},

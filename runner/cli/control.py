@@ -6,7 +6,7 @@ import click
 
 from runner.cli.common import confirm, count, installed_task, open_session, yes_option
 from runner.cli.output import note
-from runner.errors import ExitCode
+from runner.errors import ExitCode, UsageError
 
 
 @click.command()
@@ -95,6 +95,8 @@ def cancel(ctx: click.Context, what: str) -> int:
     with open_session(ctx) as session:
         if what.isdecimal():
             runs = [int(what)]
+            if runs[0] >= 2**63:
+                raise UsageError(f"there is no run {what}; list runs with: backfill status")
         else:
             installed_task(session, what)
             runs = [found["run"] for found in session.call("live_runs", task=what)]

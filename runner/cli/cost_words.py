@@ -24,8 +24,12 @@ Rows = Sequence[Mapping[str, Any]]
 def dollars(usd: Decimal | float) -> str:
     """`$12.30`; of less than a cent what is significant, as of a call: `$0.0008`."""
     amount = Decimal(str(usd))
-    if not amount or abs(amount) >= CENT:
-        return f"${amount.quantize(CENT, ROUND_HALF_UP):,f}"
+    if amount < 0:
+        return f"-{dollars(-amount)}"
+    if not amount or amount >= CENT:
+        # what has more digits than decimals are counted with has no cents to speak of
+        exact = amount if amount.adjusted() > 20 else amount.quantize(CENT, ROUND_HALF_UP)
+        return f"${exact:,f}"
     places = amount.adjusted()
     return f"${amount.quantize(Decimal(1).scaleb(places - 2)).normalize():f}"
 

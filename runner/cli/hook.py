@@ -99,6 +99,10 @@ def set_(
 ) -> int:
     """Change the webhook NAME; what is not given stays as it is."""
     with open_session(ctx) as session:
+        # a new one's secret would be shown to nobody
+        if not session.call("webhooks", webhook=name):
+            add = f"backfill hook add {name} URL"
+            raise UsageError(f"there is no webhook named {name!r}; add it with: {add}")
         address = None if url is None else _typed(url)
         _set(session, name, address, moments, None, max_attempts, enabled=enabled)
         (row,) = session.call("webhooks", webhook=name)

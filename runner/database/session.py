@@ -16,7 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from runner.database import failures, outage
+from runner.database import failures, outage, times
 from runner.database.conninfo import describe, with_application_name
 from runner.database.files import statement
 from runner.database.outage import Patience
@@ -49,7 +49,7 @@ def connect(conninfo: str, *, name: str, autocommit: bool = True) -> Connection:
     given = conninfo_to_dict(conninfo)
     defaults: dict[str, Any] = {k: v for k, v in _DEFAULTS.items() if k not in given}
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             with_application_name(conninfo, name),
             autocommit=autocommit,
             prepare_threshold=None,
@@ -58,6 +58,8 @@ def connect(conninfo: str, *, name: str, autocommit: bool = True) -> Connection:
         )
     except psycopg.OperationalError as error:
         raise failures.unreachable(error, describe(conninfo)) from error
+    times.read_all(connection)
+    return connection
 
 
 def is_direct(connection: Connection) -> bool:

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from runner.contract import Compute, Result
 from runner.errors import Halt, NothingFound, Permanent, Retry, RowOutcome, Skip
 from runner.loop.model import EffectSaid, Job, Outcome, Verdict, computed, outcome, seconds
+from runner.redaction import redact
 
 NOT_NEEDED = Verdict("skipped", error_class="not_needed", message="the row no longer needs work")
 
@@ -27,7 +28,8 @@ def judge(compute: Compute, job: Job) -> Verdict:
         return replace(_ending(ending), figures=ending.figures)
     except BaseException as error:  # noqa: BLE001 - not even SystemExit may end the thread
         name = type(error).__name__
-        return Verdict("retry", error_class=name, message=f"{name}: {error}")
+        # libraries put whole addresses into their errors, and many people read a row's
+        return Verdict("retry", error_class=name, message=redact(f"{name}: {error}"))
     if isinstance(value, Result):
         verdict = replace(_result(value.value, value.spend_usd), figures=value.figures)
         if value.more and verdict.kind == "ok":

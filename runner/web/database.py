@@ -13,7 +13,7 @@ from psycopg import errors
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from runner.database import failures
+from runner.database import failures, times
 from runner.database.conninfo import describe, with_application_name
 from runner.database.files import statement
 from runner.web.principal import Principal
@@ -78,6 +78,7 @@ class Database:
             check=ConnectionPool.check_connection,
             name=NAME,
             connection_class=psycopg.Connection[Row],
+            configure=times.read_all,
             kwargs={
                 # no prepared statements: a transaction pooler needs no setting then
                 "prepare_threshold": None,

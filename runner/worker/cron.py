@@ -30,7 +30,7 @@ class Cron:
         fields = expression.split()
         if len(fields) not in (5, 6):
             raise UsageError(
-                f"{expression!r} has {len(fields)} fields and should have 5; {EXAMPLE}"
+                f"{expression!r} should have 5 fields, and has {len(fields)}; {EXAMPLE}"
             )
         # croniter would draw lots for these, and each worker its own
         if any(re.match(r"[rRhH](\W|$)", field) for field in fields):

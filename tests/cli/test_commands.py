@@ -215,6 +215,7 @@ def test_cancel_a_run_or_all_runs_of_a_task(on: Backfill, work: Work) -> None:
         work.one("select status from backfill.claim(%s, 1, 0, '-infinity')", runner) == "cancelled"
     )
     assert on("cancel", "12345").code == ExitCode.USAGE
+    assert "there is no run" in on("cancel", "9" * 20).err
 
 
 def test_cancel_without_a_run(on: Backfill) -> None:

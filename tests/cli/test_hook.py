@@ -101,6 +101,7 @@ MISTAKES = [
     (("add", "x", "gopher://x.example/"), "this is the rule: webhook url is http"),
     (("add", "x", "https://x.example/", "--task", "none"), "none"),
     (("set", "none", "--disable"), "there is no webhook named 'none'"),
+    (("set", "none", "--url", "https://x.example/"), "add it with: backfill hook add none"),
     (("drop", "none"), "there is no webhook named 'none'; there are: team"),
     (("test", "none"), "there is no webhook named 'none'"),
     (("rotate", "none"), "there is no webhook named 'none'"),

@@ -181,7 +181,7 @@ def test_interrupt_has_its_exit_code(installed: Database) -> None:
                 lambda: (
                     watching.execute(
                         "select from pg_stat_activity where application_name = 'backfill status'"
-                        " and state = 'idle' and query ~ 'backfill.runs'"
+                        " and state = 'idle' and query ~ 'backfill.event'"
                     ).rowcount
                 )
             )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from runner.cli import cost_words
 from runner.errors import ExitCode
+from runner.web.pages import words
 from tests.cli.conftest import Backfill
 from tests.engine.roles import login
 from tests.plugins.processes import SampleDatabase
@@ -33,6 +36,15 @@ def spend(database: SampleDatabase) -> None:
     runner = database.one("select backfill.join_run(%s, 1, 'a-host', 1, true)", run)
     database.do("insert into backfill.run_cost values (%s, 'rekognition', 'A', '*', 7, 2)", runner)
     database.do("update backfill.runner set spend_usd = 0.25")
+
+
+def test_amounts_are_shown_however_large_or_small() -> None:
+    """On a terminal and on a page: a sign stands before the dollar, and no size is an error."""
+    for shown in (cost_words.dollars, words.dollars):
+        assert shown(Decimal("-4.99")) == "-$4.99"
+        assert shown(Decimal("0.0008")) == "$0.0008"
+        assert shown(Decimal(1234)) == "$1,234.00"
+        assert shown(Decimal("1e300")).startswith("$1,000,000,")
 
 
 # --- budget ---------------------------------------------------------------------------------------

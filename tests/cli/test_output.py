@@ -35,6 +35,7 @@ def test_json_of_database_values(capsys: pytest.CaptureFixture[str]) -> None:
             "took": timedelta(minutes=2),
             "whole": Decimal("3.000000"),
             "part": Decimal("0.25"),
+            "most": Decimal("Infinity"),
             "place": Path("a/b"),
             "words": {"b", "a"},
         }
@@ -44,6 +45,7 @@ def test_json_of_database_values(capsys: pytest.CaptureFixture[str]) -> None:
         "took": 120.0,
         "whole": 3,
         "part": 0.25,
+        "most": "Infinity",
         "place": "a/b",
         "words": ["a", "b"],
     }

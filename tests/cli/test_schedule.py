@@ -96,6 +96,7 @@ def test_a_window_is_set_shown_and_cleared(on: Backfill, sampled: SampleDatabase
     assert "22:00-06:00  Europe/Berlin" in ended.out
     (row,) = json.loads(on("window", "--json").out)
     assert (row["task"], row["zone"], row["opens"]) == ("sample", "Europe/Berlin", "22:00")
+    assert "18:00-00:00  UTC" in on("window", "sample", "18:00-24:00").out
     assert on("window", "sample", "--always").out == "sample may run at any hour\n"
     assert sampled.one("select count(*) from backfill.task_window") == 0
 

@@ -54,6 +54,9 @@ def test_a_token_holds_for_ever_unless_told_otherwise(tokens: Backfill, engine: 
     assert "backfill token create NAME" in tokens("token", "list").err
     assert tokens("token", "create", "ci", "--role", "viewer").code == ExitCode.DONE
     assert engine.value("select expires_at from backfill.token") is None
+    engine.rows("update backfill.token set expires_at = 'infinity'")
+    (row,) = tokens("token", "list", "--json").json
+    assert row["expires_at"].startswith("9999-12-31")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.plugins.engine import Engine
+from tests.plugins.waiting import wait_until
 
 _WORKER = "insert into backfill.worker (host, pid, slots{0}) values ('h', 1, 1{1})"
 _SCHEDULE = (
@@ -39,8 +40,10 @@ IMPOSSIBLE = [
     (_TICK.format("'maybe'", "null"), "tick_outcome_is_known"),
     (_TICK.format("'started'", "null"), "tick_started_has_a_run"),
     (_WINDOW, "task_window_has_a_length"),
+    (_WINDOW.replace("'22:00', 'UTC'", "'24:00', 'UTC'"), "task_window_midnight_is_0_00"),
     (_KEY.format("''"), "request_key_is_short"),
     (_KEY.format("repeat('x', 201)"), "request_key_is_short"),
+    ("update backfill.run set options = '[]'", "run_options_are_an_object"),
     ("update backfill.run set seats = 0", "run_seats_in_range"),
     ("update backfill.run set standing = true", "run_standing_is_for_new_rows"),
 ]
@@ -101,7 +104,9 @@ class Fleet:
         )
 
     def silent(self, worker: int, seconds: float = 11) -> None:
-        """Let a worker's last heartbeat be so long ago."""
+        """Let a worker's last heartbeat be so long ago, on a server that is up for longer."""
+        up = "select clock_timestamp() - pg_postmaster_start_time() > make_interval(secs => %s)"
+        wait_until(lambda: self.engine.value(up, seconds))
         self.engine.rows(
             "update backfill.worker"
             " set heartbeat_at = clock_timestamp() - make_interval(secs => %s) where id = %s",

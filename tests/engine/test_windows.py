@@ -32,6 +32,7 @@ select backfill.set_window('sample', (localtime - interval '2 hours')::time(0),
         ("09:00 17:00 UTC", "2026-06-01 08:00Z", False, "06-01 09:00"),
         ("09:00 17:00 UTC", "2026-06-01 09:00Z", True, "06-01 17:00"),
         ("09:00 17:00 UTC", "2026-06-01 17:00Z", False, "06-02 09:00"),
+        ("18:00 24:00 UTC", "2026-06-01 23:59Z", True, "06-02 00:00"),
         ("22:00 06:00 Europe/Berlin", "2026-06-01 20:00Z", True, "06-02 04:00"),
         ("22:00 06:00 Europe/Berlin", "2026-12-01 20:00Z", False, "12-01 21:00"),
         # the night in which clocks are put forward is an hour shorter
@@ -86,6 +87,21 @@ def test_new_rows_have_no_hours(engine: Engine) -> None:
     assert engine.claim(runner)["status"] == "jobs"
 
 
+def test_a_time_zone_that_is_gone_holds_its_task_alone(engine: Engine) -> None:
+    """Its rows wait, with the reason; the views of all tasks can still be read."""
+    engine.rows(OPEN)
+    engine.rows("update backfill.task_window set zone = 'Mars/Phobos'")
+    engine.at_work(1)
+    runner = engine.value("select max(id) from backfill.runner")
+    assert "Mars/Phobos, is unknown" in engine.claim(runner)["reason"]
+    assert engine.one("select open, changes_at from backfill.windows") == {
+        "open": False,
+        "changes_at": None,
+    }
+    reason = "select wait_reason from backfill.progress where task = 'sample'"
+    assert "Mars/Phobos" in engine.value(reason)
+
+
 def test_outside_its_window_nobody_is_sent_to_a_run(engine: Engine) -> None:
     """Its seats are in the queue when it opens."""
     engine.rows(CLOSED)
@@ -100,6 +116,7 @@ def test_outside_its_window_nobody_is_sent_to_a_run(engine: Engine) -> None:
     "given, words",
     [
         (("22:00", "22:00", "UTC"), "closes at another"),
+        (("00:00", "24:00", "UTC"), "closes at another"),
         ((None, "22:00", "UTC"), "closes at another"),
         (("22:00", "06:00", "Nowhere"), "no time zone 'Nowhere'"),
     ],

@@ -45,3 +45,13 @@ def test_a_step_is_told_from_an_end() -> None:
     assert (verdict.kind, verdict.after) == ("more", 5)
     assert judge(lambda _row: Result([1], more=True), JOB).kind == "failed"  # type: ignore[arg-type]
     assert judge(lambda _row: Result({"a": 1}), JOB).kind == "ok"
+
+
+def test_an_error_s_address_loses_its_query() -> None:
+    """Libraries put the address that they called into their errors, signature and all."""
+
+    def compute(_row: Row) -> Result:
+        raise RuntimeError("404 for url: https://me:hush@host.test/a.jpg?sig=hush")
+
+    said = judge(compute, JOB).message
+    assert said == "RuntimeError: 404 for url: https://***@host.test/a.jpg?***"

@@ -72,7 +72,9 @@ def dollars(value: float | Decimal | None) -> str:
     if value is None:
         return MISSING
     exact = Decimal(str(value))
-    return f"${exact:,.4f}" if 0 < abs(exact) < Decimal("0.01") else f"${exact:,.2f}"
+    if exact < 0:
+        return f"-{dollars(-exact)}"
+    return f"${exact:,.4f}" if 0 < exact < Decimal("0.01") else f"${exact:,.2f}"
 
 
 def budget_words(budget: Mapping[str, Any]) -> str:

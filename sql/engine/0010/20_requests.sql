@@ -6,11 +6,14 @@
 -- Of each task one served run is live at a time, unless its options say {"beside": true}. Two that are started
 -- at the same moment are told apart under the lock of the task's row.
 
+-- start() took any JSON until now
+update backfill.run set options = '{}' where jsonb_typeof(options) <> 'object';
 alter table backfill.run
     add column seats integer,
     add column standing boolean not null default false,
     add column beside boolean not null default false,
     add column failed_at bigint[] not null default '{}',
+    add constraint run_options_are_an_object check (jsonb_typeof(options) = 'object'),
     add constraint run_seats_in_range check (seats between 1 and 64),
     add constraint run_standing_is_for_new_rows check (not standing or (source = 'watch' and seats = 1 and lane = 0 and max_jobs is null)),
     drop constraint run_source_is_known,

@@ -10,7 +10,8 @@ create table backfill.task_window (
     zone   text not null,
     set_by text not null,
     set_at timestamptz not null default clock_timestamp(),
-    constraint task_window_has_a_length check (opens <> closes)
+    constraint task_window_has_a_length check (opens <> closes),
+    constraint task_window_midnight_is_0_00 check (opens < '24:00' and closes < '24:00')
 );
 comment on table backfill.task_window is 'Hours in which a task''s rows are handed out; none: at any hour.';
 comment on column backfill.task_window.task is 'The task.';
@@ -23,16 +24,24 @@ comment on column backfill.task_window.set_at is 'When.';
 create function backfill.window_now(p_window backfill.task_window, p_at timestamptz default clock_timestamp(), out open boolean, out changes_at timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_local timestamp := p_at at time zone p_window.zone;
-    v_time time := v_local::time;
+    v_local timestamp;
+    v_time time;
     v_next time;
 begin
+    begin
+        v_local := p_at at time zone p_window.zone;
+    exception when invalid_parameter_value then
+        -- a newer server may lack a zone that this one had: one such row is not to break what shows all tasks
+        open := false;
+        return;
+    end;
+    v_time := v_local::time;
     open := case when p_window.opens < p_window.closes then v_time >= p_window.opens and v_time < p_window.closes
                  else v_time >= p_window.opens or v_time < p_window.closes end;
     v_next := case when open then p_window.closes else p_window.opens end;
     changes_at := (v_local::date + v_next + case when v_next > v_time then interval '0' else interval '1 day' end) at time zone p_window.zone;
 end $$;
-comment on function backfill.window_now(backfill.task_window, timestamptz) is 'Whether a window is open at that time, and when it closes or opens.';
+comment on function backfill.window_now(backfill.task_window, timestamptz) is 'Whether a window is open at that time, and when it closes or opens. In a time zone that the server doesn''t know it is closed, and nothing is said of when.';
 
 create function backfill.window_reason(p_task text)
 returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -47,6 +56,8 @@ begin
     v_now := backfill.window_now(v_window);
     if v_now.open then
         return null;
+    elsif v_now.changes_at is null then
+        return format('the time zone of its window, %s, is unknown to this server: set the window anew', v_window.zone);
     end if;
     return format('outside its window %s-%s %s, opens at %s', to_char(v_window.opens, 'HH24:MI'), to_char(v_window.closes, 'HH24:MI'), v_window.zone,
                   to_char(v_now.changes_at at time zone v_window.zone, 'YYYY-MM-DD HH24:MI'));
@@ -71,6 +82,9 @@ create function backfill.set_window(p_task text, p_opens time, p_closes time, p_
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform backfill.known_task(p_task);
+    -- many clients, Python's among them, know no 24:00
+    p_opens := case when p_opens = '24:00' then time '00:00' else p_opens end;
+    p_closes := case when p_closes = '24:00' then time '00:00' else p_closes end;
     if p_opens is null or p_closes is null or p_opens = p_closes then
         raise exception 'a window opens at one time of day and closes at another'
             using errcode = 'BF014', hint = format('for any hour: select backfill.clear_window(%L)', p_task);
@@ -108,6 +122,6 @@ comment on column backfill.windows.opens is 'From this time of day.';
 comment on column backfill.windows.closes is 'To this time of day, of the next day where that is earlier.';
 comment on column backfill.windows.zone is 'The time zone of both.';
 comment on column backfill.windows.open is 'Whether it is open now.';
-comment on column backfill.windows.changes_at is 'When it closes, or opens.';
+comment on column backfill.windows.changes_at is 'When it closes, or opens; null: its time zone is unknown.';
 comment on column backfill.windows.set_by is 'Who set it.';
 comment on column backfill.windows.set_at is 'When.';

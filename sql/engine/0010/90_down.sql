@@ -89,6 +89,7 @@ alter table backfill.run
     drop column standing,
     drop column beside,
     drop column failed_at,
+    drop constraint run_options_are_an_object,
     drop constraint run_source_is_known,
     add constraint run_source_is_known check (source in ('psql', 'cli', 'api', 'page', 'schedule'));
 comment on column backfill.run.source is 'Where it was started from: psql, cli, api, page or schedule.';
