@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 
 from runner.database.session import Session
 from runner.errors import Permanent, Retry
@@ -97,11 +97,15 @@ def remove(
     """Delete orphans, unless they were put again since `before` or somebody keeps them now."""
     removed = Removed()
     stop = threading.Event()
+    failures = count(1)
 
     def delete(one: Listed) -> Outcome:
         try:
             return None if stop.is_set() else storage.delete(one.path, before=before)
         except (Permanent, Retry) as error:
+            # here, since whoever collects the outcomes may be many objects behind
+            if next(failures) >= MOST_FAILURES:
+                stop.set()
             return str(error)
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -113,8 +117,6 @@ def remove(
                 removed.left += len(batch) - len(unwanted)
                 for one, outcome in zip(unwanted, threads.map(delete, unwanted), strict=True):
                     removed.note(one, outcome)
-                    if len(removed.failures) >= MOST_FAILURES:
-                        stop.set()
                 tell(f"{removed.objects:,} of {len(orphans):,} orphans deleted")
                 if stop.is_set():
                     return removed
