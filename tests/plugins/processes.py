@@ -211,8 +211,16 @@ class Command:
 
     def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
         """Return once this is so; fail at once where the process ends before."""
-        wait_until(lambda: condition() or self.process.poll() is not None, seconds=seconds)
-        assert condition(), f"ended with {self.process.returncode} before; it said: {self.err}"
+        held = False
+
+        def settled() -> bool:
+            # kept, since what was so for a moment need not be so when it is asked for again
+            nonlocal held
+            held = bool(condition())
+            return held or self.process.poll() is not None
+
+        wait_until(settled, seconds=seconds)
+        assert held or condition(), f"ended with {self.process.returncode} before: {self.err}"
 
     def says(self, words: str, seconds: float = 30.0) -> None:
         """Return once it has said this on stderr."""
